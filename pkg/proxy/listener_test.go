@@ -1,0 +1,504 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/foo-protocol/foo-sidecar/pkg/protocol/foo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// tally is an Observer that adds everything up.
+type tally struct {
+	mu     sync.Mutex
+	counts Counts
+	change chan struct{} // one token after a change
+}
+
+func newTally() *tally { return &tally{change: make(chan struct{}, 1)} }
+
+func (t *tally) Observe(b *Batch) {
+	t.mu.Lock()
+	t.counts.Add(&b.Counts)
+	t.mu.Unlock()
+	select {
+	case t.change <- struct{}{}:
+	default:
+	}
+}
+
+func (t *tally) get() Counts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counts
+}
+
+// await waits until the counts satisfy a condition.
+func (t *tally) await(tb testing.TB, what string, ok func(Counts) bool) {
+	tb.Helper()
+	limit := time.After(20 * time.Second)
+	for !ok(t.get()) {
+		select {
+		case <-t.change:
+		case <-limit:
+			tb.Fatalf("waited in vain for %s: %+v", what, t.get())
+		}
+	}
+}
+
+// dialTo dials one address.
+type dialTo string
+
+func (d dialTo) Dial(ctx context.Context) (net.Conn, error) {
+	network := "tcp"
+	if filepath.IsAbs(string(d)) {
+		network = "unix"
+	}
+	return new(net.Dialer).DialContext(ctx, network, string(d))
+}
+
+// serve runs a listener on a free port and returns it with its address. It is
+// drained, without patience, when the test ends.
+func serve(t testing.TB, s Settings) (*Listener, *tally, string) {
+	t.Helper()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, seen := serveOn(t, socket, s)
+	return l, seen, socket.Addr().String()
+}
+
+func serveOn(t testing.TB, socket net.Listener, s Settings) (*Listener, *tally) {
+	t.Helper()
+	seen := newTally()
+	l := NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func() Observer { return seen }}, s)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- l.Serve(ctx, socket) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		l.Drain(ctx)
+		socket.Close() //nolint:errcheck // The test is over.
+	})
+	return l, seen
+}
+
+// upstreamServer accepts connections and hands each to handle.
+func upstreamServer(t testing.TB, network, address string, handle func(net.Conn)) net.Listener {
+	t.Helper()
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer context.AfterFunc(ctx, func() { conn.Close() })() //nolint:errcheck // The test is over.
+				defer conn.Close()                                      //nolint:errcheck // The test is over.
+				handle(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		ln.Close() //nolint:errcheck // The test is over.
+		running.Wait()
+	})
+	return ln
+}
+
+// acknowledge answers each REQ with an ACK of the same Seq and Data.
+func acknowledge(conn net.Conn) {
+	in, out := bufio.NewReader(conn), bufio.NewWriter(conn)
+	for {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		copy(line, "ACK")
+		out.Write(line) //nolint:errcheck // Flush tells.
+		if in.Buffered() == 0 && out.Flush() != nil {
+			return
+		}
+	}
+}
+
+func connect(t testing.TB, address string) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() }) //nolint:errcheck // It may be closed already.
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	return conn.(*net.TCPConn)
+}
+
+func expectLine(t testing.TB, in *bufio.Reader, want string) {
+	t.Helper()
+	got, err := in.ReadString('\n')
+	if err != nil || got != want {
+		t.Fatalf("got %q and %v, want %q", got, err, want)
+	}
+}
+
+// TestEveryByteArrivesUnchanged sends random bytes both ways, through TCP and
+// through Unix sockets, and compares what was sent with what arrived.
+func TestEveryByteArrivesUnchanged(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			address := "127.0.0.1:0"
+			if network == "unix" {
+				address = filepath.Join(t.TempDir(), "up")
+			}
+			type sums struct{ received, sent hash.Hash }
+			server := make(chan sums, 1)
+			up := upstreamServer(t, network, address, func(conn net.Conn) {
+				s := sums{sha256.New(), sha256.New()}
+				var both sync.WaitGroup
+				both.Go(func() { babble(io.MultiWriter(conn, s.sent), 2); closeWrite(conn) })
+				both.Go(func() { io.Copy(s.received, conn) }) //nolint:errcheck // The sums tell.
+				both.Wait()
+				server <- s
+			})
+			if network == "unix" {
+				address += ".in"
+			}
+			socket, err := net.Listen(network, address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// With nak, an upstream that ends first would be a loss.
+			_, seen := serveOn(t, socket, Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{CloseOnLoss: true}})
+
+			conn, err := net.Dial(network, socket.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close() //nolint:errcheck // The sums tell.
+			sent, received := sha256.New(), sha256.New()
+			var both sync.WaitGroup
+			both.Go(func() { babble(io.MultiWriter(conn, sent), 1); closeWrite(conn) })
+			both.Go(func() { io.Copy(received, conn) }) //nolint:errcheck // The sums tell.
+			both.Wait()
+			s := <-server
+			if !bytes.Equal(s.received.Sum(nil), sent.Sum(nil)) {
+				t.Error("the upstream did not get what the client sent")
+			}
+			if !bytes.Equal(received.Sum(nil), s.sent.Sum(nil)) {
+				t.Error("the client did not get what the upstream sent")
+			}
+			seen.await(t, "the end of the session", func(c Counts) bool {
+				return c.Closed[ClosedByClient]+c.Closed[ClosedByUpstream] == 1
+			})
+		})
+	}
+}
+
+// babble writes some megabytes that look like Foo here and there.
+func babble(w io.Writer, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, seed))
+	words := []string{"REQ ", "ACK ", "NAK ", "1", "0", " ", "\n", "\r\n", "\t", "-", "ERRDECODE", "\xff\x00", "data"}
+	chunk := make([]byte, 0, 1<<16)
+	for range 100 {
+		chunk = chunk[:0]
+		for len(chunk) < r.IntN(1<<16) {
+			if r.IntN(50) == 0 {
+				chunk = append(chunk, make([]byte, r.IntN(1000))...)
+			}
+			chunk = append(chunk, words[r.IntN(len(words))]...)
+		}
+		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+	}
+}
+
+// TestLongLinePassesInConstantMemory sends one line of 1 GiB.
+func TestLongLinePassesInConstantMemory(t *testing.T) {
+	const size = 1 << 30
+	received := make(chan int64, 1)
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		n, _ := io.Copy(io.Discard, conn)
+		received <- n
+		io.WriteString(conn, "ACK 1\n") //nolint:errcheck // The client tells.
+	})
+	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
+	conn := connect(t, address)
+	io.WriteString(conn, "REQ 1 ") //nolint:errcheck // The counts tell.
+	chunk := bytes.Repeat([]byte("x"), 1<<20)
+	for sent := 0; sent < size; sent += len(chunk) {
+		if _, err := conn.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	io.WriteString(conn, "\n") //nolint:errcheck // The counts tell.
+	conn.CloseWrite()
+	expectLine(t, bufio.NewReader(conn), "ACK 1\n")
+	if got := <-received; got != size+7 {
+		t.Errorf("the upstream got %d bytes, want %d", got, size+7)
+	}
+	if c := seen.get(); c.Acked != 1 || c.Bytes[Client] != size+7 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestSessionGoesOnWhenTheUpstreamIsRestarted(t *testing.T) {
+	hangUp := make(chan struct{})
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if line == "REQ 2 die\n" {
+				<-hangUp
+				return
+			}
+			io.WriteString(conn, "ACK"+line[3:]) //nolint:errcheck // The client tells.
+		}
+	})
+	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: 10 * time.Second}})
+	conn := connect(t, address)
+	in := bufio.NewReader(conn)
+	io.WriteString(conn, "REQ 1 one\n") //nolint:errcheck // The answer tells.
+	expectLine(t, in, "ACK 1 one\n")
+	io.WriteString(conn, "REQ 2 die\n") //nolint:errcheck // The answer tells.
+	seen.await(t, "the request", func(c Counts) bool { return c.Requests == 2 })
+	close(hangUp)
+	expectLine(t, in, "NAK 2 upstream unavailable\n")
+	io.WriteString(conn, "REQ 3 three\n") //nolint:errcheck // The answer tells.
+	expectLine(t, in, "ACK 3 three\n")
+	conn.CloseWrite()
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end", err)
+	}
+	seen.await(t, "the end of the session", func(c Counts) bool { return c.Sessions() == 0 })
+	if c := seen.get(); c.Dialed != 2 || c.Lost != 1 || c.Refused[RefusedLost] != 1 || c.InFlight() != 0 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestClientIsKeptWhileTheUpstreamIsAway(t *testing.T) {
+	// A port that nobody listens on until it is needed.
+	reserved, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := reserved.Addr().String()
+	reserved.Close() //nolint:errcheck // It only had to be free.
+	_, seen, front := serve(t, Settings{
+		Upstream: dialTo(address),
+		Policy:   Policy{Budget: 30 * time.Millisecond, Backoff: Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond}},
+	})
+	conn := connect(t, front)
+	in := bufio.NewReader(conn)
+	io.WriteString(conn, "REQ 1\n") //nolint:errcheck // The answer tells.
+	expectLine(t, in, "NAK 1 upstream unavailable\n")
+
+	upstreamServer(t, "tcp", address, acknowledge)
+	seen.await(t, "a connection", func(c Counts) bool { return c.Dialed == 1 })
+	io.WriteString(conn, "REQ 2 back\n") //nolint:errcheck // The answer tells.
+	expectLine(t, in, "ACK 2 back\n")
+}
+
+func TestClientBeyondTheLimitIsToldSo(t *testing.T) {
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", acknowledge)
+	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String()), MaxConnections: 1})
+	first := connect(t, address)
+	io.WriteString(first, "REQ 1 x\n") //nolint:errcheck // The answer tells.
+	expectLine(t, bufio.NewReader(first), "ACK 1 x\n")
+
+	second := connect(t, address)
+	io.WriteString(second, "REQ 1 x\nREQ 2 y\n") //nolint:errcheck // It may be closed already.
+	in := bufio.NewReader(second)
+	expectLine(t, in, "NAK 0 connection limit reached\n")
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end", err)
+	}
+	second.Close() //nolint:errcheck // The counts tell.
+	seen.await(t, "the refusal", func(c Counts) bool { return c.Rejected == 1 && c.Refused[RefusedLimit] == 1 })
+
+	first.Close() //nolint:errcheck // The counts tell.
+	seen.await(t, "room", func(c Counts) bool { return c.Sessions() == 0 })
+}
+
+// flaky fails to accept a few times first, as a process without descriptors
+// does.
+type flaky struct {
+	net.Listener
+	mu   sync.Mutex
+	left int
+}
+
+func (f *flaky) Accept() (net.Conn, error) {
+	f.mu.Lock()
+	fail := f.left > 0
+	f.left--
+	f.mu.Unlock()
+	if fail {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return f.Listener.Accept()
+}
+
+func (f *flaky) SetDeadline(t time.Time) error {
+	return f.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
+}
+
+func TestAcceptingSurvivesAWantOfDescriptors(t *testing.T) {
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", acknowledge)
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, seen := serveOn(t, &flaky{Listener: socket, left: 3}, Settings{Upstream: dialTo(up.Addr().String())})
+	conn := connect(t, socket.Addr().String())
+	io.WriteString(conn, "REQ 1 x\n") //nolint:errcheck // The answer tells.
+	expectLine(t, bufio.NewReader(conn), "ACK 1 x\n")
+	if got := seen.get().AcceptErrors; got != 3 {
+		t.Errorf("%d accept errors counted, want 3", got)
+	}
+}
+
+func TestSlowClientStopsTheUpstreamInsteadOfTakingMemory(t *testing.T) {
+	written := make(chan int, 1)
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		n := 0
+		chunk := bytes.Repeat([]byte("ACK 1 unread\n"), 5000)
+		conn.SetWriteDeadline(time.Now().Add(2 * time.Second))
+		for {
+			m, err := conn.Write(chunk)
+			n += m
+			if err != nil {
+				written <- n
+				return
+			}
+		}
+	})
+	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
+	conn := connect(t, address)
+	conn.SetReadBuffer(4096)
+	if n := <-written; n > 64<<20 {
+		t.Errorf("the upstream could write %d bytes to a client that does not read", n)
+	}
+	if got := seen.get().Bytes[Upstream]; got > 64<<20 {
+		t.Errorf("read %d bytes for a client that does not read", got)
+	}
+}
+
+func TestDrainLetsOutstandingRequestsFinish(t *testing.T) {
+	const clients = 20
+	answer := make(chan struct{})
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		<-answer
+		io.WriteString(conn, "ACK"+line[3:]) //nolint:errcheck // The client tells.
+		io.Copy(io.Discard, in)              //nolint:errcheck // Only its end matters.
+	})
+	l, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
+	var conns []net.Conn
+	for i := range clients {
+		conn := connect(t, address)
+		if i%2 == 0 {
+			fmt.Fprintf(conn, "REQ %d x\n", i+1)
+		}
+		conns = append(conns, conn)
+	}
+	seen.await(t, "the requests", func(c Counts) bool { return c.Requests == clients/2 && c.Dialed == clients })
+	drained := make(chan struct{})
+	go func() { l.Drain(context.Background()); close(drained) }()
+	// The idle half goes at once, while the others wait for their answers.
+	for i, conn := range conns {
+		if i%2 == 1 {
+			if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
+				t.Errorf("idle client %d: got %q and %v, want the end", i, rest, err)
+			}
+			conn.Close() //nolint:errcheck // The counts tell.
+		}
+	}
+	close(answer)
+	for i, conn := range conns {
+		if i%2 == 0 {
+			got, err := io.ReadAll(conn)
+			if want := fmt.Sprintf("ACK %d x\n", i+1); err != nil || string(got) != want {
+				t.Errorf("client %d: got %q and %v, want %q", i, got, err, want)
+			}
+			conn.Close() //nolint:errcheck // The counts tell.
+		}
+	}
+	<-drained
+	if c := seen.get(); c.Sessions() != 0 || c.InFlight() != 0 || c.Closed[ClosedDrained] != clients {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestDrainIsBounded(t *testing.T) {
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) }) //nolint:errcheck // Never answers.
+	l, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
+	conn := connect(t, address)
+	io.WriteString(conn, "REQ 1 x\n") //nolint:errcheck // The counts tell.
+	seen.await(t, "the request", func(c Counts) bool { return c.Requests == 1 })
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	l.Drain(ctx)
+	expectLine(t, bufio.NewReader(conn), "NAK 1 sidecar draining\n")
+	if c := seen.get(); c.Closed[ClosedCut] != 1 || c.InFlight() != 0 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestSocketCanBeHandedOverWithoutRefusingAnybody(t *testing.T) {
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", acknowledge)
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := newTally()
+	newListener := func() *Listener {
+		return NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func() Observer { return seen }},
+			Settings{Upstream: dialTo(up.Addr().String())})
+	}
+	old := newListener()
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	if err := old.Serve(ctx, socket); err != nil {
+		t.Fatalf("serve: %v", err)
+	}
+	conn := connect(t, socket.Addr().String()) // while nobody accepts
+	io.WriteString(conn, "REQ 1 x\n")          //nolint:errcheck // The answer tells.
+	serveOn(t, socket, Settings{Upstream: dialTo(up.Addr().String())})
+	expectLine(t, bufio.NewReader(conn), "ACK 1 x\n")
+	old.Drain(context.Background())
+}

@@ -1,0 +1,214 @@
+package proxy
+
+import "time"
+
+// maxOutstanding bounds how many requests of one session are remembered, so
+// that a peer which never answers can't take all memory. Past it the oldest
+// are forgotten and counted; their bytes are untouched.
+const maxOutstanding = 1 << 20
+
+// pairing remembers when each outstanding request of a session ended. Requests
+// may share a Seq; the answers then belong to them in their order.
+//
+// Nearly every client counts its Seq up by one, so the times are kept in a
+// ring that is indexed by the distance from the oldest Seq, with a hole where
+// an answer came early: eight bytes a request, no search and no allocation in
+// steady state. Any other Seq goes into a map.
+//
+// The zero value is ready to use and holds no memory.
+type pairing struct {
+	ring  []time.Duration // power of two long; zero is a hole
+	head  int             // index of the oldest request
+	span  int             // requests and holes from head on
+	first int64           // Seq of the oldest request
+	live  int             // requests in the ring
+
+	// odd holds the requests that do not continue the ring, per Seq in the order
+	// of their coming. A Seq that is in both places is older in the ring.
+	odd     map[int64]time.Duration
+	more    map[int64][]time.Duration // second and later requests of a Seq in odd
+	oddLive int
+}
+
+// minRing is the size of a new ring, keptRing that of the largest one that a
+// session keeps while nothing is outstanding.
+const (
+	minRing  = 16
+	keptRing = 1024
+)
+
+// add remembers a request that ended at the given time. It reports how many
+// older requests it had to forget.
+func (p *pairing) add(seq int64, at time.Duration) (forgotten int) {
+	at = max(at, 1) // zero is a hole
+	if p.len() >= maxOutstanding {
+		forgotten = p.forget()
+	}
+	if p.live == 0 {
+		p.head, p.span, p.first = 0, 0, seq
+	}
+	if seq-p.first != int64(p.span) || p.isOdd(seq) {
+		p.addOdd(seq, at)
+		return forgotten
+	}
+	if p.span == len(p.ring) {
+		p.grow()
+		if p.live == 0 { // everything was moved to odd
+			p.head, p.span, p.first = 0, 0, seq
+		}
+	}
+	p.ring[(p.head+p.span)&(len(p.ring)-1)] = at
+	p.span++
+	p.live++
+	return forgotten
+}
+
+// take removes the oldest request with the given Seq and returns its time.
+func (p *pairing) take(seq int64) (at time.Duration, ok bool) {
+	if distance := seq - p.first; p.live > 0 && distance >= 0 && distance < int64(p.span) {
+		slot := &p.ring[(p.head+int(distance))&(len(p.ring)-1)]
+		if at = *slot; at != 0 {
+			*slot = 0
+			p.live--
+			p.trim()
+			return at, true
+		}
+	}
+	return p.takeOdd(seq)
+}
+
+// len is the number of requests that are remembered.
+func (p *pairing) len() int { return p.live + p.oddLive }
+
+// drain removes every request and calls f with the Seq of each, those in the
+// ring in their order.
+func (p *pairing) drain(f func(seq int64)) {
+	for i := range p.span {
+		if p.ring[(p.head+i)&(len(p.ring)-1)] != 0 {
+			f(p.first + int64(i))
+		}
+	}
+	for seq := range p.odd {
+		f(seq)
+		for range p.more[seq] {
+			f(seq)
+		}
+	}
+	*p = pairing{}
+}
+
+// release gives up the memory of a burst when the burst is over.
+func (p *pairing) release() {
+	if p.len() == 0 && (len(p.ring) > keptRing || p.odd != nil) {
+		*p = pairing{}
+	}
+}
+
+// trim moves the head over holes.
+func (p *pairing) trim() {
+	if p.live == 0 {
+		p.span = 0
+		return
+	}
+	for p.ring[p.head] == 0 {
+		p.head = (p.head + 1) & (len(p.ring) - 1)
+		p.span--
+		p.first++
+	}
+}
+
+// grow makes room in the full ring. Where it is mostly holes, because an old
+// request is never answered, the few requests move to the map instead, so that
+// the ring does not grow with the length of the connection.
+func (p *pairing) grow() {
+	if p.live*4 < p.span {
+		for i := range p.span {
+			if at := p.ring[(p.head+i)&(len(p.ring)-1)]; at != 0 {
+				p.prependOdd(p.first+int64(i), at)
+			}
+		}
+		clear(p.ring)
+		p.live, p.span = 0, 0
+		return
+	}
+	ring := make([]time.Duration, max(minRing, 2*len(p.ring)))
+	n := copy(ring, p.ring[p.head:])
+	copy(ring[n:], p.ring[:p.head])
+	p.ring, p.head = ring, 0
+}
+
+func (p *pairing) isOdd(seq int64) bool {
+	if p.oddLive == 0 {
+		return false
+	}
+	_, ok := p.odd[seq]
+	return ok
+}
+
+func (p *pairing) addOdd(seq int64, at time.Duration) {
+	if p.odd == nil {
+		p.odd = make(map[int64]time.Duration)
+	}
+	p.oddLive++
+	if _, ok := p.odd[seq]; !ok {
+		p.odd[seq] = at
+		return
+	}
+	if p.more == nil {
+		p.more = make(map[int64][]time.Duration)
+	}
+	p.more[seq] = append(p.more[seq], at)
+}
+
+// prependOdd adds a request that is older than those of the same Seq in odd.
+func (p *pairing) prependOdd(seq int64, at time.Duration) {
+	newer, ok := p.odd[seq]
+	p.addOdd(seq, at)
+	if ok {
+		later := p.more[seq]
+		copy(later[1:], later)
+		later[0], p.odd[seq] = newer, at
+	}
+}
+
+func (p *pairing) takeOdd(seq int64) (at time.Duration, ok bool) {
+	if p.oddLive == 0 {
+		return 0, false
+	}
+	if at, ok = p.odd[seq]; !ok {
+		return 0, false
+	}
+	p.oddLive--
+	later := p.more[seq]
+	if len(later) == 0 {
+		delete(p.odd, seq)
+		return at, true
+	}
+	p.odd[seq] = later[0]
+	if len(later) == 1 {
+		delete(p.more, seq)
+	} else {
+		p.more[seq] = later[1:]
+	}
+	return at, true
+}
+
+// forget drops the oldest part of what is remembered and reports how much.
+// Dropping an eighth at a time keeps the cost of a hostile stream low.
+func (p *pairing) forget() (forgotten int) {
+	const share = maxOutstanding / 8
+	for p.live > 0 && forgotten < share {
+		p.ring[p.head] = 0
+		p.live--
+		p.trim()
+		forgotten++
+	}
+	for seq := range p.odd {
+		if forgotten >= share {
+			break
+		}
+		p.takeOdd(seq)
+		forgotten++
+	}
+	return forgotten
+}

@@ -1,0 +1,344 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// lingerTime is how long a client that was told the end may take to end its
+// side.
+const lingerTime = time.Second
+
+// relay drives one session with two goroutines: one reads the client, one
+// dials and reads the upstream. It works on every system and for every
+// net.Conn.
+//
+// Locks are taken in this order: a turn, then mu. A goroutine that wants to
+// write to a side takes that side's turn before it asks the session, and gives
+// it back when the bytes are written; so bytes arrive in the order in which
+// the session let them pass, and a side that does not read stops whoever has
+// something for it.
+type relay struct {
+	client   net.Conn
+	dial     func(context.Context) (net.Conn, error)
+	now      func() time.Duration
+	observer Observer
+	idle     time.Duration
+
+	turns [NumSides]sync.Mutex // see above
+
+	mu       sync.Mutex // guards the fields below; nothing blocks under it
+	session  *Session
+	upstream net.Conn   // nil while there is none
+	wake     *sync.Cond // of mu; signals a change that may let the client be read
+	closed   bool
+	linger   *time.Timer
+	idler    *time.Timer
+
+	cancel context.CancelFunc // ends the session's context, and so dialing and pauses
+}
+
+// run carries the session until it ends, and closes the client. A session that
+// ctx, the one of r.cancel, ends is cut.
+func (r *relay) run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, r.cut)
+	defer stop()
+	defer r.cancel()
+
+	orders := r.tell((*Session).Start)
+	if r.idle > 0 {
+		r.mu.Lock()
+		r.idler = time.AfterFunc(r.idle, r.checkIdle)
+		r.mu.Unlock()
+	}
+	var client sync.WaitGroup
+	client.Go(r.pumpClient)
+	r.pumpUpstream(ctx, orders)
+	client.Wait()
+}
+
+// tell reports an event without bytes to the session and to the observer.
+func (r *relay) tell(event func(*Session, *Batch) Orders) Orders {
+	s := newScratch()
+	defer s.release()
+	r.mu.Lock()
+	s.batch.At = r.now()
+	orders := event(r.session, &s.batch)
+	r.wake.Broadcast()
+	r.mu.Unlock()
+	r.observer.Observe(&s.batch)
+	return orders
+}
+
+// pumpClient reads the client until it has nothing more to say.
+func (r *relay) pumpClient() {
+	in := newReader(r.client)
+	for r.clientWanted() {
+		s, n, err := in.read()
+		if n > 0 && !r.fromClient(s, n) {
+			err = nil // the session has ended, and with it this loop
+		}
+		s.release()
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			r.obey(r.tell((*Session).ClientEnded))
+			return
+		default:
+			r.obey(r.tell((*Session).ClientLost))
+			return
+		}
+	}
+}
+
+// clientWanted waits until the client is to be read. It returns false when
+// that will not be any more.
+func (r *relay) clientWanted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.closed && !r.session.WantsClient() {
+		r.wake.Wait()
+	}
+	return !r.closed
+}
+
+// fromClient passes on n bytes that the client sent. It returns false if the
+// session has ended.
+func (r *relay) fromClient(s *scratch, n int) bool {
+	r.turns[Upstream].Lock()
+	r.mu.Lock()
+	// If the upstream was lost while these bytes were being read, they wait for
+	// what comes of that.
+	for !r.closed && r.session.dialing() {
+		r.wake.Wait()
+	}
+	s.batch.At = r.now()
+	orders := r.session.ClientBytes(s.buf[:n], &s.batch)
+	upstream, closed := r.upstream, r.closed
+	r.mu.Unlock()
+	// The observer learns of a request before its answer can come.
+	r.observer.Observe(&s.batch)
+	err := write(upstream, orders.Pass)
+	r.turns[Upstream].Unlock()
+	if err != nil {
+		r.writeFailed(upstream)
+	}
+	r.obey(orders)
+	return !closed
+}
+
+// writeFailed handles an upstream connection that can't be written any more.
+// Answers may still be on their way, so the goroutine that reads them is the
+// one to report the loss; what the client sends meanwhile waits for that.
+func (r *relay) writeFailed(upstream net.Conn) {
+	r.mu.Lock()
+	if r.session.link == linkEnded { // that goroutine is done
+		r.mu.Unlock()
+		r.obey(r.tell(upstreamBroken))
+		return
+	}
+	for !r.closed && r.upstream == upstream {
+		r.wake.Wait()
+	}
+	r.mu.Unlock()
+}
+
+func upstreamBroken(s *Session, out *Batch) Orders { return s.UpstreamLost(false, out) }
+func upstreamEnded(s *Session, out *Batch) Orders  { return s.UpstreamLost(true, out) }
+
+// pumpUpstream dials as the session orders, and reads the upstream, until the
+// session needs no upstream any more.
+func (r *relay) pumpUpstream(ctx context.Context, orders Orders) {
+	for orders.Dial {
+		conn, err := r.connect(ctx, orders)
+		if err != nil {
+			orders = r.tell((*Session).DialFailed)
+			r.obey(orders)
+			continue
+		}
+		r.obey(r.tell(func(s *Session, out *Batch) Orders {
+			r.upstream = conn
+			return s.Connected(out)
+		}))
+		orders = r.readUpstream(conn)
+		r.obey(orders)
+	}
+}
+
+// connect dials once, after the pause that is ordered.
+func (r *relay) connect(ctx context.Context, orders Orders) (net.Conn, error) {
+	if orders.DialBefore > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, orders.DialBefore)
+		defer cancel()
+	}
+	if orders.DialAfter > 0 {
+		pause := time.NewTimer(orders.DialAfter)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return r.dial(ctx)
+}
+
+// readUpstream passes on what the upstream sends, until its connection ends.
+func (r *relay) readUpstream(upstream net.Conn) Orders {
+	in := newReader(upstream)
+	for {
+		s, n, err := in.read()
+		if n > 0 {
+			r.fromUpstream(s, n)
+		}
+		s.release()
+		if err == nil {
+			continue
+		}
+		event := upstreamBroken
+		if errors.Is(err, io.EOF) {
+			event = upstreamEnded
+		}
+		return r.tell(func(s *Session, out *Batch) Orders {
+			orders := event(s, out)
+			if s.link != linkEnded {
+				r.upstream = nil
+				upstream.Close() //nolint:errcheck // Its end is what brought us here.
+			}
+			return orders
+		})
+	}
+}
+
+// fromUpstream passes on n bytes that the upstream sent.
+func (r *relay) fromUpstream(s *scratch, n int) {
+	r.turns[Client].Lock()
+	r.mu.Lock()
+	s.batch.At = r.now()
+	orders := r.session.UpstreamBytes(s.buf[:n], &s.batch)
+	r.mu.Unlock()
+	r.observer.Observe(&s.batch)
+	err := write(r.client, orders.Pass)
+	r.turns[Client].Unlock()
+	if err != nil {
+		orders = r.tell((*Session).ClientLost)
+	}
+	r.obey(orders)
+}
+
+// obey does what the session ordered, except passing bytes and dialing.
+func (r *relay) obey(o Orders) {
+	if o.Flush || o.EndClient {
+		r.toClient(o.EndClient)
+	}
+	if o.EndUpstream {
+		r.endUpstream()
+	}
+	if o.DropUpstream {
+		r.mu.Lock()
+		if r.upstream != nil {
+			r.upstream.Close() //nolint:errcheck // Nothing was left to be said.
+			r.upstream = nil
+		}
+		r.mu.Unlock()
+	}
+	if o.Linger {
+		r.mu.Lock()
+		if !r.closed {
+			r.linger = time.AfterFunc(lingerTime, r.cut)
+		}
+		r.mu.Unlock()
+	}
+	if o.Close {
+		r.close()
+	}
+}
+
+// toClient sends the session's own answers, and the end of them all if end is
+// set.
+func (r *relay) toClient(end bool) {
+	r.turns[Client].Lock()
+	defer r.turns[Client].Unlock()
+	r.mu.Lock()
+	reply := r.session.TakeReply()
+	r.mu.Unlock()
+	if len(reply) > 0 {
+		// A client that is gone is noticed by the goroutine that reads it.
+		r.client.Write(reply) //nolint:errcheck // See above.
+	}
+	if end {
+		closeWrite(r.client)
+	}
+}
+
+// endUpstream tells the upstream that there is no more to come.
+func (r *relay) endUpstream() {
+	r.turns[Upstream].Lock()
+	defer r.turns[Upstream].Unlock()
+	r.mu.Lock()
+	upstream := r.upstream
+	r.mu.Unlock()
+	if upstream != nil {
+		closeWrite(upstream)
+	}
+}
+
+// close closes both connections and ends both goroutines.
+func (r *relay) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, t := range []*time.Timer{r.linger, r.idler} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	r.client.Close() //nolint:errcheck // Nothing was left to be said.
+	if r.upstream != nil {
+		r.upstream.Close() //nolint:errcheck // Nothing was left to be said.
+	}
+	r.cancel()
+	r.wake.Broadcast()
+}
+
+// drain lets the session end when nothing is outstanding. It may block for as
+// long as a peer does not read.
+func (r *relay) drain() { r.obey(r.tell((*Session).Drain)) }
+
+// cut ends the session now. It does not wait for turns: who has one is waiting
+// for a peer, and loses it with the connection.
+func (r *relay) cut() {
+	orders := r.tell((*Session).Cut)
+	if !orders.Close {
+		return
+	}
+	if orders.Flush && r.turns[Client].TryLock() {
+		r.client.SetWriteDeadline(time.Now().Add(lingerTime)) //nolint:errcheck // It is closed next.
+		r.mu.Lock()
+		reply := r.session.TakeReply()
+		r.mu.Unlock()
+		r.client.Write(reply) //nolint:errcheck // It is closed next.
+		r.turns[Client].Unlock()
+	}
+	r.close()
+}
+
+// checkIdle ends the session if it is idle, or looks again when it may be.
+func (r *relay) checkIdle() {
+	var again time.Duration
+	orders := r.tell(func(s *Session, out *Batch) (o Orders) {
+		o, again = s.Idle(r.idle, out)
+		return o
+	})
+	r.obey(orders)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.idler.Reset(again)
+	}
+}

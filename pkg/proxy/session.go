@@ -1,0 +1,347 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/foo-protocol/foo-sidecar/pkg/protocol"
+)
+
+// Policy is how sessions behave. The zero Policy keeps a client whose upstream
+// is lost, passes malformed messages on, and gives a dial no second try within
+// the time that a client is kept waiting.
+type Policy struct {
+	// CloseOnLoss ends a session with its upstream connection, as a plain proxy
+	// would. Otherwise the client stays, what is outstanding is refused, and the
+	// session goes on over a new connection.
+	CloseOnLoss bool
+	// RejectMalformed answers a client's malformed message instead of passing it
+	// on.
+	RejectMalformed bool
+	// Budget is how long a client waits for an upstream connection before its
+	// requests are refused. Zero means for one attempt.
+	Budget time.Duration
+	// Backoff is the pause between attempts to reach the upstream.
+	Backoff Backoff
+}
+
+// Unavailable is the text of a refusal for want of an upstream connection.
+const Unavailable = "upstream unavailable"
+
+// Draining is the text of a refusal at the end of draining.
+const Draining = "sidecar draining"
+
+// Orders is what a driver has to do after an event. The zero Orders is
+// nothing.
+type Orders struct {
+	// Pass are the bytes to write to the other side, in this order. They stay
+	// valid until the next event of the side that they came from.
+	Pass [3][]byte
+	// Flush: call [Session.TakeReply] and write what it returns to the client.
+	Flush bool
+	// EndClient and EndUpstream: shut down writing to that side, after all that
+	// was passed to it.
+	EndClient, EndUpstream bool
+	// DropUpstream: close the upstream connection.
+	DropUpstream bool
+	// Dial: connect to the upstream after the pause DialAfter, and give up at
+	// DialBefore from now, unless that is zero. Report Connected or DialFailed.
+	Dial                  bool
+	DialAfter, DialBefore time.Duration
+	// Linger: report Cut if the client has not ended its connection shortly.
+	Linger bool
+	// Close: close both connections; the session has ended.
+	Close bool
+}
+
+// link is the state of a session's upstream connection.
+type link uint8
+
+const (
+	// linkDialing: there is none, and the client waits for one.
+	linkDialing link = iota
+	// linkUp: there is one.
+	linkUp
+	// linkDown: there is none, the client has waited long enough and its requests
+	// are refused. Dialing goes on.
+	linkDown
+	// linkEnded: the upstream has ended its connection and that was passed on to
+	// the client, whose own bytes may still go to the upstream.
+	linkEnded
+	// linkClosing: draining has ended both connections; what the client still
+	// sends is read, so that no reset destroys the last answers on their way.
+	linkClosing
+	// linkClosed: the session has ended. Nothing changes any more.
+	linkClosed
+)
+
+// Session is the state machine of one client connection and its upstream
+// connection in session mode. It is told what happened and returns what to do;
+// it does no I/O and knows the time only from the batches that it is given, in
+// which it also reports what it saw.
+//
+// A driver calls one method at a time. Bytes must be passed on in the order in
+// which the methods returned them, for each destination; where several
+// goroutines drive a session, each must hold the destination's turn from before
+// the call until the bytes are written.
+type Session struct {
+	policy   *Policy
+	protocol protocol.Protocol
+	client   protocol.Decoder
+	upstream protocol.Decoder
+	pairs    pairing
+
+	link       link
+	clientDone bool          // the client has ended its connection
+	draining   bool          // let the outstanding requests finish, then close
+	swallow    bool          // drop the rest of the client's current message
+	proven     bool          // the upstream connection has brought a byte
+	attempts   int           // dials since the last proven connection
+	waiting    time.Duration // when the client began to wait for a connection
+	active     time.Duration // when a byte last moved
+
+	held  []byte // start of the client's current message, until it is known to be good
+	reply []byte // answers of the session's own, waiting for the client's turn
+}
+
+// NewSession returns a session in which nothing has happened yet. The policy
+// must not change any more.
+func NewSession(p protocol.Protocol, policy *Policy) *Session {
+	return &Session{policy: policy, protocol: p, client: p.NewDecoder(), upstream: p.NewDecoder()}
+}
+
+// Start begins the session, at the moment when its client has connected.
+func (s *Session) Start(out *Batch) Orders {
+	out.Opened++
+	if s.link != linkDialing { // drained before it began
+		return Orders{}
+	}
+	s.active = out.At
+	return s.dial(out.At)
+}
+
+// WantsClient reports whether the client's bytes are to be read now.
+func (s *Session) WantsClient() bool {
+	switch {
+	case s.link == linkDialing || s.clientDone:
+		return false
+	case s.link == linkClosing:
+		return true
+	}
+	return !s.draining || s.client.Phase() != protocol.Between
+}
+
+// dialing reports whether the client's bytes have to wait for a connection.
+func (s *Session) dialing() bool { return s.link == linkDialing }
+
+// Connected tells that the upstream was reached.
+func (s *Session) Connected(out *Batch) Orders {
+	out.Dialed++
+	if s.link != linkDialing && s.link != linkDown {
+		return Orders{DropUpstream: true}
+	}
+	s.link = linkUp
+	s.proven = false
+	s.upstream = s.protocol.NewDecoder()
+	return Orders{}
+}
+
+// DialFailed tells that the upstream was not reached.
+func (s *Session) DialFailed(out *Batch) Orders {
+	if s.link != linkDialing && s.link != linkDown {
+		return Orders{} // the session's end has ended the attempt
+	}
+	out.DialFailures++
+	if out.At-s.waiting >= s.policy.Budget {
+		if s.policy.CloseOnLoss {
+			return s.close(ClosedUnavailable, UnansweredUpstreamLost, out)
+		}
+		s.link = linkDown
+	}
+	return s.dial(out.At)
+}
+
+// dial orders the next attempt to reach the upstream.
+func (s *Session) dial(now time.Duration) Orders {
+	o := Orders{Dial: true}
+	if s.attempts > 0 {
+		o.DialAfter = s.policy.Backoff.pause(s.attempts)
+	} else {
+		s.waiting = now
+	}
+	s.attempts++
+	if s.link == linkDialing && s.policy.Budget > 0 {
+		o.DialBefore = max(s.policy.Budget-(now-s.waiting), time.Millisecond)
+		o.DialAfter = min(o.DialAfter, o.DialBefore)
+	}
+	return o
+}
+
+// UpstreamLost tells that the upstream connection is no more: ended by the
+// upstream, if clean, or broken.
+func (s *Session) UpstreamLost(clean bool, out *Batch) Orders {
+	switch s.link {
+	case linkUp, linkEnded:
+	case linkClosing: // its end is expected
+		return Orders{DropUpstream: true}
+	default:
+		return Orders{}
+	}
+	torn := s.upstream.Phase() != protocol.Between
+	if torn {
+		out.Malformed[Upstream][protocol.FaultTruncated]++
+	}
+	switch {
+	case s.clientDone:
+		if !torn && !s.policy.CloseOnLoss {
+			s.refuseOutstanding(RefusedLost, Unavailable, out)
+		}
+		return s.close(ClosedByClient, UnansweredUpstreamLost, out)
+	case s.policy.CloseOnLoss && clean && s.link == linkUp:
+		s.link = linkEnded
+		return Orders{EndClient: true}
+	case s.policy.CloseOnLoss:
+		out.Lost++
+		return s.close(ClosedUpstreamLost, UnansweredUpstreamLost, out)
+	}
+
+	out.Lost++
+	if torn {
+		return s.close(ClosedTorn, UnansweredUpstreamLost, out)
+	}
+	s.refuseOutstanding(RefusedLost, Unavailable, out)
+	if s.draining {
+		s.link = linkDown
+		return s.finish(out)
+	}
+	// A message that went down half sent must not begin with its second half on
+	// the next connection.
+	s.swallow = s.swallow || s.client.Phase() != protocol.Between && len(s.held) == 0
+	s.link = linkDialing
+	if s.proven {
+		s.attempts = 0
+	} else {
+		s.waiting = out.At
+	}
+	o := s.dial(out.At)
+	o.DropUpstream = true
+	o.Flush = len(s.reply) > 0
+	return o
+}
+
+// ClientEnded tells that the client will send no more.
+func (s *Session) ClientEnded(out *Batch) Orders {
+	if s.clientDone || s.link == linkClosed {
+		return Orders{}
+	}
+	s.clientDone = true
+	if s.client.Phase() != protocol.Between {
+		out.Malformed[Client][protocol.FaultTruncated]++
+	}
+	switch s.link {
+	case linkUp:
+		return Orders{EndUpstream: true}
+	case linkClosing:
+		return s.close(ClosedDrained, UnansweredDrained, out)
+	case linkEnded:
+		return s.close(ClosedByUpstream, UnansweredUpstreamLost, out)
+	}
+	return s.close(ClosedByClient, UnansweredClientLeft, out)
+}
+
+// ClientLost tells that the client's connection broke.
+func (s *Session) ClientLost(out *Batch) Orders {
+	if s.link != linkClosed && !s.clientDone && s.client.Phase() != protocol.Between {
+		out.Malformed[Client][protocol.FaultTruncated]++
+	}
+	return s.close(ClosedClientLost, UnansweredClientLeft, out)
+}
+
+// Drain tells that the session is to end as soon as nothing is outstanding.
+func (s *Session) Drain(out *Batch) Orders {
+	s.draining = true
+	return s.drained(Orders{}, out)
+}
+
+// Cut tells that the session must end now.
+func (s *Session) Cut(out *Batch) Orders {
+	if s.link == linkClosing {
+		return s.close(ClosedDrained, UnansweredDrained, out)
+	}
+	if s.link == linkUp && !s.policy.CloseOnLoss && s.upstream.Phase() == protocol.Between {
+		s.refuseOutstanding(RefusedDraining, Draining, out)
+	}
+	return s.close(ClosedCut, UnansweredDrained, out)
+}
+
+// Idle ends the session if nothing is outstanding and nothing has moved for
+// the given time. Otherwise it returns how long until that may be so.
+func (s *Session) Idle(timeout time.Duration, out *Batch) (Orders, time.Duration) {
+	if s.pairs.len() > 0 || s.link == linkDialing {
+		return Orders{}, timeout
+	}
+	if left := timeout - (out.At - s.active); left > 0 {
+		return Orders{}, left
+	}
+	return s.close(ClosedIdle, UnansweredClientLeft, out), 0
+}
+
+// TakeReply returns the session's own answers to the client, unless the client
+// is in the middle of an answer from the upstream; they follow it then. The
+// caller must have the client's turn.
+func (s *Session) TakeReply() []byte {
+	if s.upstream.Phase() != protocol.Between {
+		return nil
+	}
+	return s.takeReply()
+}
+
+func (s *Session) takeReply() []byte {
+	reply := s.reply
+	s.reply = nil
+	return reply
+}
+
+// drained adds the end of the session to o if the session drains and nothing
+// is outstanding any more.
+func (s *Session) drained(o Orders, out *Batch) Orders {
+	if !s.draining || s.pairs.len() > 0 || s.link >= linkClosing {
+		return o
+	}
+	if s.link == linkUp && (s.upstream.Phase() != protocol.Between || s.client.Phase() != protocol.Between && !s.swallow) {
+		return o
+	}
+	end := s.finish(out)
+	end.Pass = o.Pass
+	return end
+}
+
+// finish ends both directions at a message boundary.
+func (s *Session) finish(out *Batch) Orders {
+	if s.clientDone {
+		return s.close(ClosedByClient, UnansweredDrained, out)
+	}
+	up := s.link == linkUp
+	s.link = linkClosing
+	return Orders{Flush: len(s.reply) > 0, EndClient: true, EndUpstream: up, DropUpstream: !up, Linger: true}
+}
+
+// close ends the session. What is still outstanding stays unanswered.
+func (s *Session) close(reason CloseReason, why Unanswered, out *Batch) Orders {
+	if s.link == linkClosed {
+		return Orders{}
+	}
+	s.link = linkClosed
+	out.Closed[reason]++
+	out.Unanswered[why] += int64(s.pairs.len())
+	s.pairs = pairing{}
+	s.held = nil
+	return Orders{Flush: len(s.reply) > 0, Close: true}
+}
+
+// refuseOutstanding answers everything that is outstanding.
+func (s *Session) refuseOutstanding(why Refusal, text string, out *Batch) {
+	out.Refused[why] += int64(s.pairs.len())
+	s.pairs.drain(func(seq int64) {
+		s.reply = s.protocol.AppendRefusal(s.reply, seq, text)
+	})
+}

@@ -1,0 +1,202 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// avoidTime is how long an endpoint that could not be reached is tried after
+// the others.
+const avoidTime = 10 * time.Second
+
+// Options configures an Upstream.
+type Options struct {
+	// Name is what logs and statistics call the upstream.
+	Name string
+	// Addresses are the endpoints, at least one: "host:port", where no host means
+	// this machine, or "unix:/path". A name with several IP addresses is looked up
+	// at each dial, and its addresses are tried in turn.
+	Addresses []string
+	// ConnectTimeout bounds the attempt at one endpoint. Zero means 3 s.
+	ConnectTimeout time.Duration
+	// KeepAlive is the interval of TCP keep-alive probes. Zero means none.
+	KeepAlive time.Duration
+	// Dial replaces the dialing of one address, for tests. Nil means the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Now is the wall clock. Nil means the real one.
+	Now func() time.Time
+	// Log is told when an endpoint stops or starts being reachable. The zero
+	// Logger discards.
+	Log logr.Logger
+}
+
+// Upstream is a set of endpoints that all give the same service. It is safe
+// for concurrent use.
+type Upstream struct {
+	options   Options
+	endpoints []*endpoint
+	next      atomic.Uint64 // endpoint to try first
+	open      atomic.Int64
+}
+
+// endpoint is one configured address and what became of the dials to it.
+type endpoint struct {
+	network, address string
+
+	mu    sync.Mutex // guards stats; nothing blocks under it
+	stats EndpointStats
+}
+
+// New returns an Upstream. It dials nothing yet.
+func New(o Options) *Upstream {
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 3*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{
+			KeepAlive:       -1, // the configuration decides, not the default
+			KeepAliveConfig: net.KeepAliveConfig{Enable: o.KeepAlive > 0, Idle: o.KeepAlive, Interval: o.KeepAlive},
+		}).DialContext
+	}
+	u := &Upstream{options: o}
+	for _, a := range o.Addresses {
+		e := &endpoint{network: "tcp", address: a, stats: EndpointStats{Address: a}}
+		if path, ok := strings.CutPrefix(a, "unix:"); ok {
+			e.network, e.address = "unix", path
+		}
+		u.endpoints = append(u.endpoints, e)
+	}
+	return u
+}
+
+// Dial connects to an endpoint: each call begins with the next one, and goes
+// on to the others if that can't be reached. The error names them all.
+func (u *Upstream) Dial(ctx context.Context) (net.Conn, error) {
+	var errs []error
+	for _, e := range u.order() {
+		conn, err := u.dial(ctx, e)
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, fmt.Errorf("upstream %s: %w", u.options.Name, errors.Join(errs...))
+}
+
+// order returns the endpoints in the order in which to try them.
+func (u *Upstream) order() []*endpoint {
+	n := uint64(len(u.endpoints))
+	first := u.next.Add(1) - 1
+	order := make([]*endpoint, 0, n)
+	var failing []*endpoint
+	now := u.options.Now()
+	for i := range n {
+		e := u.endpoints[(first+i)%n]
+		e.mu.Lock()
+		avoid := e.stats.LastError != "" && now.Sub(e.stats.LastFailure) < avoidTime
+		e.mu.Unlock()
+		if avoid {
+			failing = append(failing, e)
+		} else {
+			order = append(order, e)
+		}
+	}
+	return append(order, failing...)
+}
+
+// dial makes one attempt at one endpoint.
+func (u *Upstream) dial(ctx context.Context, e *endpoint) (net.Conn, error) {
+	attempt, cancel := context.WithTimeout(ctx, u.options.ConnectTimeout)
+	defer cancel()
+	conn, err := u.options.Dial(attempt, e.network, e.address)
+	if errors.Is(ctx.Err(), context.Canceled) { // nobody waits for it any more; it says nothing of the endpoint
+		if err == nil {
+			conn.Close() //nolint:errcheck // It was never used.
+		}
+		return nil, ctx.Err()
+	}
+	u.note(e, err)
+	if err != nil {
+		return nil, err
+	}
+	return u.count(conn), nil
+}
+
+// note remembers how an attempt ended, and logs it if it ended otherwise than
+// the one before.
+func (u *Upstream) note(e *endpoint, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	failedBefore := e.stats.LastError != ""
+	if err != nil {
+		e.stats.Failed++
+		e.stats.LastError, e.stats.LastFailure = err.Error(), u.options.Now()
+		if !failedBefore {
+			u.options.Log.Error(err, "upstream endpoint cannot be reached", "upstream", u.options.Name, "endpoint", e.stats.Address)
+		}
+		return
+	}
+	e.stats.Dialed++
+	e.stats.LastError = ""
+	if failedBefore {
+		u.options.Log.Info("upstream endpoint reached again", "upstream", u.options.Name, "endpoint", e.stats.Address)
+	}
+}
+
+// count makes conn a connection that counts as open until it is closed.
+func (u *Upstream) count(conn net.Conn) net.Conn {
+	u.open.Add(1)
+	closed := sync.OnceFunc(func() { u.open.Add(-1) })
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		return tcpConn{c, closed}
+	case *net.UnixConn:
+		return unixConn{c, closed}
+	}
+	return plainConn{conn, closed}
+}
+
+// The three kinds of connection keep the methods of what they wrap, so that
+// they can be half closed and waited for.
+type (
+	tcpConn struct {
+		*net.TCPConn
+		closed func()
+	}
+	unixConn struct {
+		*net.UnixConn
+		closed func()
+	}
+	plainConn struct {
+		net.Conn
+		closed func()
+	}
+)
+
+func (c tcpConn) Close() error   { c.closed(); return c.TCPConn.Close() }
+func (c unixConn) Close() error  { c.closed(); return c.UnixConn.Close() }
+func (c plainConn) Close() error { c.closed(); return c.Conn.Close() }
+
+// Stats returns what happened so far.
+func (u *Upstream) Stats() Stats {
+	s := Stats{Name: u.options.Name, Open: u.open.Load()}
+	for _, e := range u.endpoints {
+		e.mu.Lock()
+		s.Endpoints = append(s.Endpoints, e.stats)
+		e.mu.Unlock()
+	}
+	return s
+}
