@@ -1,0 +1,16 @@
+// Package admin is the sidecar's HTTP face: liveness, readiness, statistics,
+// metrics and the effective configuration, for probes, for Prometheus and for
+// people with curl.
+//
+//	server := admin.NewServer(admin.Options{Version: version, Status: status, Stats: stats, Log: log})
+//	err := server.Serve(ctx, listener) // until ctx ends
+//
+// All of it can be read and nothing can be changed: every path answers GET and
+// HEAD only. The package decides nothing either. What alive and ready mean is
+// up to the functions in [Options], which are asked anew for each request and
+// must be quick and safe for concurrent use.
+//
+// Answers are JSON that ends in a newline, including errors; what the server
+// itself refuses before it has understood the request (headers too large, say)
+// is plain text. Nothing may be cached.
+package admin
