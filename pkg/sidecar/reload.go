@@ -1,0 +1,137 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"time"
+
+	"github.com/foo-protocol/foo-sidecar/config"
+)
+
+// load returns the configuration to start with. If it is invalid, but one that
+// was good before has been kept and may be used, that one is returned together
+// with what is wrong.
+func load(o config.Options) (cfg config.Config, invalid, err error) {
+	cfg, err = config.Load(o)
+	wrong, ok := errors.AsType[*config.InvalidError](err)
+	if !ok || wrong.Salvaged.Reload.OnInvalid != config.OnInvalidLastGood {
+		return cfg, nil, err
+	}
+	path := config.LastGoodPath(wrong.Salvaged.Checkpoint.Path)
+	if path == "" {
+		return cfg, nil, err
+	}
+	kept, keptErr := config.LoadLastGood(path)
+	switch {
+	case errors.Is(keptErr, os.ErrNotExist):
+		return cfg, nil, err
+	case keptErr != nil:
+		return cfg, nil, fmt.Errorf("%w\nthe last good configuration can't be used either: %w", err, keptErr)
+	}
+	return kept, err, nil
+}
+
+// watch reloads the configuration whenever its file changes or somebody asks
+// for it, until ctx ends.
+func (s *sidecar) watch(ctx context.Context, since string) error {
+	if s.options.Config.Path() == "" {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-s.options.Reload:
+				s.reload(ctx)
+			}
+		}
+	}
+	err := config.Watch(ctx, config.WatchOptions{
+		File:         s.options.Config.Path(),
+		Since:        since,
+		Changed:      func(bool) { s.reload(ctx) },
+		Trigger:      s.options.Reload,
+		PollInterval: func() time.Duration { return time.Duration(s.state.config().Reload.PollInterval) },
+		Warn: func(err error) {
+			s.log.Error(err, "configuration changes are noticed late", "pollInterval", s.state.config().Reload.PollInterval.String())
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch the configuration: %w", err)
+	}
+	return nil
+}
+
+// reload loads the configuration and puts it in force. On any error what runs
+// goes on as it is.
+func (s *sidecar) reload(ctx context.Context) {
+	cfg, err := config.Load(s.options.Config)
+	if err == nil && reflect.DeepEqual(cfg, s.state.config()) {
+		s.state.confirmed()
+		s.log.V(1).Info("configuration loaded again, nothing changed")
+		return
+	}
+	var c *change
+	if err == nil {
+		c, err = s.prepare(ctx, cfg)
+	}
+	if err != nil {
+		s.state.refused(err)
+		s.log.Error(err, "configuration not reloaded, the last good one stays in force", "generation", s.state.get().Generation)
+		return
+	}
+	s.state.accepted(cfg)
+	s.inForce(ctx, c)
+	s.log.Info("configuration reloaded", "generation", s.state.get().Generation, "config", config.Hash(cfg))
+}
+
+// change is a configuration that has been prepared and can be put in force.
+type change struct {
+	config    config.Config
+	upstreams upstreamPlan
+	sockets   *socketPlan
+	admin     *adminPlan
+}
+
+// prepare does all of a change that can fail. On error nothing has changed.
+func (s *sidecar) prepare(ctx context.Context, cfg config.Config) (*change, error) {
+	sockets, err := s.listeners.plan(ctx, cfg.Listeners)
+	if err != nil {
+		return nil, err
+	}
+	admin, err := s.admin.plan(ctx, cfg.Admin)
+	if err != nil {
+		sockets.abandon()
+		return nil, err
+	}
+	return &change{
+		config:    cfg,
+		upstreams: s.upstreams.plan(cfg.Upstreams, s.log.WithName("upstream")),
+		sockets:   sockets,
+		admin:     admin,
+	}, nil
+}
+
+// inForce does the rest of a change.
+func (s *sidecar) inForce(ctx context.Context, c *change) {
+	// The log was checked with the configuration.
+	s.log.SetLevel(string(c.config.Log.Level))   //nolint:errcheck // See above.
+	s.log.SetFormat(string(c.config.Log.Format)) //nolint:errcheck // See above.
+	s.upstreams.set(c.upstreams)
+	s.setListeners(ctx, c)
+	s.setAdmin(ctx, c)
+	s.setKeeper(ctx, c.config.Checkpoint)
+	s.keepLastGood(c.config)
+}
+
+// keepLastGood keeps a configuration that is in force for the next start.
+func (s *sidecar) keepLastGood(cfg config.Config) {
+	path := config.LastGoodPath(cfg.Checkpoint.Path)
+	if path == "" || s.state.get().Degraded { // it came from there
+		return
+	}
+	if err := config.SaveLastGood(path, cfg); err != nil {
+		s.log.Error(err, "cannot keep the configuration for a start with an invalid one", "path", path)
+	}
+}
