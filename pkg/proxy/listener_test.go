@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -70,7 +71,18 @@ func (d dialTo) Dial(ctx context.Context) (net.Conn, error) {
 	if filepath.IsAbs(string(d)) {
 		network = "unix"
 	}
-	return new(net.Dialer).DialContext(ctx, network, string(d))
+	conn, err := new(net.Dialer).DialContext(ctx, network, string(d))
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return wrapped{TCPConn: tcp}, err
+	}
+	return conn, err
+}
+
+// wrapped is a connection that can't be compared with another, as those that
+// count themselves can't.
+type wrapped struct {
+	*net.TCPConn
+	_ func()
 }
 
 // serve runs a listener on a free port and returns it with its address. It is
@@ -303,6 +315,60 @@ func TestSessionGoesOnWhenTheUpstreamIsRestarted(t *testing.T) {
 	seen.await(t, "the end of the session", func(c Counts) bool { return c.Sessions() == 0 })
 	if c := seen.get(); c.Dialed != 2 || c.Lost != 1 || c.Refused[RefusedLost] != 1 || c.InFlight() != 0 {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// TestEveryRequestIsAnsweredOnceThroughLosses has an upstream that resets each
+// connection after some requests, while the client goes on sending.
+func TestEveryRequestIsAnsweredOnceThroughLosses(t *testing.T) {
+	const requests = 20_000
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		for range 1000 {
+			line, err := in.ReadBytes('\n')
+			if err != nil {
+				return
+			}
+			copy(line, "ACK")
+			conn.Write(line) //nolint:errcheck // The client tells.
+		}
+		conn.(*net.TCPConn).SetLinger(0)
+	})
+	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: 10 * time.Second}})
+	conn := connect(t, address)
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		out := bufio.NewWriter(conn)
+		for seq := range requests {
+			fmt.Fprintf(out, "REQ %d x\n", seq+1)
+		}
+		out.Flush()       //nolint:errcheck // The answers tell.
+		conn.CloseWrite() //nolint:errcheck // The answers tell.
+	})
+	answers := make([]int, requests+1)
+	acks, naks := int64(0), int64(0)
+	in := bufio.NewScanner(conn)
+	for in.Scan() {
+		var seq int
+		switch line := in.Text(); {
+		case strings.HasPrefix(line, "ACK"):
+			fmt.Sscanf(line, "ACK %d x", &seq) //nolint:errcheck // Zero fails below.
+			acks++
+		default:
+			fmt.Sscanf(line, "NAK %d upstream unavailable", &seq) //nolint:errcheck // Zero fails below.
+			naks++
+		}
+		answers[seq]++
+	}
+	sending.Wait()
+	for seq, n := range answers {
+		if want := min(seq, 1); n != want {
+			t.Fatalf("request %d has %d answers, want %d", seq, n, want)
+		}
+	}
+	seen.await(t, "the end of the session", func(c Counts) bool { return c.Sessions() == 0 })
+	if c := seen.get(); c.Acked != acks || c.RefusedTotal() != naks || c.Lost == 0 || c.Requests != requests {
+		t.Errorf("the client got %d ACKs and %d NAKs, the counts are %+v", acks, naks, c)
 	}
 }
 

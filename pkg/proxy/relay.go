@@ -34,6 +34,7 @@ type relay struct {
 	mu       sync.Mutex // guards the fields below; nothing blocks under it
 	session  *Session
 	upstream net.Conn   // nil while there is none
+	dialed   int        // upstream connections so far, the present one included
 	wake     *sync.Cond // of mu; signals a change that may let the client be read
 	closed   bool
 	linger   *time.Timer
@@ -118,30 +119,31 @@ func (r *relay) fromClient(s *scratch, n int) bool {
 	}
 	s.batch.At = r.now()
 	orders := r.session.ClientBytes(s.buf[:n], &s.batch)
-	upstream, closed := r.upstream, r.closed
+	upstream, dialed, closed := r.upstream, r.dialed, r.closed
 	r.mu.Unlock()
 	// The observer learns of a request before its answer can come.
 	r.observer.Observe(&s.batch)
 	err := write(upstream, orders.Pass)
 	r.turns[Upstream].Unlock()
 	if err != nil {
-		r.writeFailed(upstream)
+		r.writeFailed(dialed)
 	}
 	r.obey(orders)
 	return !closed
 }
 
-// writeFailed handles an upstream connection that can't be written any more.
-// Answers may still be on their way, so the goroutine that reads them is the
-// one to report the loss; what the client sends meanwhile waits for that.
-func (r *relay) writeFailed(upstream net.Conn) {
+// writeFailed handles an upstream connection, given by its number, that can't
+// be written any more. Answers may still be on their way, so the goroutine that
+// reads them is the one to report the loss; what the client sends meanwhile
+// waits for that.
+func (r *relay) writeFailed(dialed int) {
 	r.mu.Lock()
 	if r.session.link == linkEnded { // that goroutine is done
 		r.mu.Unlock()
 		r.obey(r.tell(upstreamBroken))
 		return
 	}
-	for !r.closed && r.upstream == upstream {
+	for !r.closed && r.upstream != nil && r.dialed == dialed {
 		r.wake.Wait()
 	}
 	r.mu.Unlock()
@@ -162,6 +164,7 @@ func (r *relay) pumpUpstream(ctx context.Context, orders Orders) {
 		}
 		r.obey(r.tell(func(s *Session, out *Batch) Orders {
 			r.upstream = conn
+			r.dialed++
 			return s.Connected(out)
 		}))
 		orders = r.readUpstream(conn)
