@@ -372,6 +372,57 @@ func TestEveryRequestIsAnsweredOnceThroughLosses(t *testing.T) {
 	}
 }
 
+// unwritable is a connection whose second request can't be written any more.
+type unwritable struct {
+	net.Conn
+	failed chan struct{}
+	_      func() // not comparable
+}
+
+func (u unwritable) Write(b []byte) (int, error) {
+	if bytes.HasPrefix(b, []byte("REQ 2 ")) {
+		close(u.failed)
+		return 0, syscall.EPIPE
+	}
+	return u.Conn.Write(b)
+}
+
+// dialFunc is a Dialer.
+type dialFunc func(context.Context) (net.Conn, error)
+
+func (d dialFunc) Dial(ctx context.Context) (net.Conn, error) { return d(ctx) }
+
+func TestAnswersOnTheirWayArriveAfterAWriteHasFailed(t *testing.T) {
+	failed := make(chan struct{})
+	first := true
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		<-failed
+		io.WriteString(conn, "ACK"+line[3:]) //nolint:errcheck // The client tells.
+	})
+	_, seen, address := serve(t, Settings{Policy: Policy{Budget: 10 * time.Second}, Upstream: dialFunc(func(ctx context.Context) (net.Conn, error) {
+		conn, err := dialTo(up.Addr().String()).Dial(ctx)
+		if err == nil && first {
+			first = false
+			return unwritable{Conn: conn, failed: failed}, nil
+		}
+		return conn, err
+	})})
+	conn := connect(t, address)
+	in := bufio.NewReader(conn)
+	io.WriteString(conn, "REQ 1 x\n") //nolint:errcheck // The answer tells.
+	seen.await(t, "the request", func(c Counts) bool { return c.Requests == 1 })
+	io.WriteString(conn, "REQ 2 x\n") //nolint:errcheck // The answer tells.
+	expectLine(t, in, "ACK 1 x\n")
+	expectLine(t, in, "NAK 2 upstream unavailable\n")
+	io.WriteString(conn, "REQ 3 x\n") //nolint:errcheck // The answer tells.
+	expectLine(t, in, "ACK 3 x\n")
+}
+
 func TestClientIsKeptWhileTheUpstreamIsAway(t *testing.T) {
 	// A port that nobody listens on until it is needed.
 	reserved, err := net.Listen("tcp", "127.0.0.1:0")
