@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 )
@@ -143,7 +145,7 @@ func TestEffectiveDocumentIsReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareGolden(t, filepath.Join("testdata", "default.effective.yaml"), got, "go test ./config -update and check the difference")
+	golden.Compare(t, filepath.Join("testdata", "default.effective.yaml"), string(got), "run go test ./config -update and check the difference")
 }
 
 func TestHashDependsOnTheEffectiveValuesOnly(t *testing.T) {

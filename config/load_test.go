@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	"github.com/spf13/pflag"
 )
 
@@ -180,8 +182,7 @@ func TestInvalidFilesAreExplained(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			got := problems(t, Options{File: file}) + "\n"
-			golden := strings.TrimSuffix(file, ".yaml") + ".txt"
-			compareGolden(t, golden, []byte(got), "go test ./config -update and check the difference")
+			golden.Compare(t, strings.TrimSuffix(file, ".yaml")+".txt", got, "run go test ./config -update and check the difference")
 		})
 	}
 }

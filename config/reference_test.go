@@ -3,19 +3,15 @@ package config
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	"github.com/invopop/jsonschema"
 )
-
-var update = flag.Bool("update", false, "write the generated files and the golden ones anew")
 
 func TestGeneratedFilesAreCurrent(t *testing.T) {
 	schema := generateSchema(t)
@@ -27,25 +23,7 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 		"schema.json": append(document, '\n'),
 		filepath.Join("..", "docs", "configuration.md"): generateReference(t, schema),
 	} {
-		compareGolden(t, file, want, "go generate ./config")
-	}
-}
-
-// compareGolden compares a file with what it should hold, or writes it.
-func compareGolden(t *testing.T, file string, want []byte, remedy string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; run %s", err, remedy)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s is not current, run %s (-want +got):\n%s", file, remedy, diff)
+		golden.Compare(t, file, string(want), "run go generate ./config")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	"github.com/foo-protocol/foo-sidecar/pkg/protocol"
 	"github.com/foo-protocol/foo-sidecar/pkg/proxy"
 )
@@ -28,7 +29,7 @@ func TestMetricsPage(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "../../docs/metrics.md", got.String(), "run go generate ./pkg/telemetry")
+	golden.Compare(t, "../../docs/metrics.md", got.String(), "run go generate ./pkg/telemetry")
 }
 
 type metricRow struct{ Name, Type, Labels, Help string }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	"github.com/foo-protocol/foo-sidecar/pkg/proxy"
 	"github.com/foo-protocol/foo-sidecar/pkg/upstream"
 )
@@ -66,7 +67,7 @@ func TestMetricsOfOurOwn(t *testing.T) {
 	}
 	// The version of Go is the only thing that differs between machines.
 	got := regexp.MustCompile(`goversion="[^"]+"`).ReplaceAllString(text.String(), `goversion="go"`)
-	golden(t, "testdata/metrics.golden.txt", got, "see whether that was meant and run the test with -update")
+	golden.Compare(t, "testdata/metrics.golden.txt", got, "see whether that was meant and run the test with -update")
 }
 
 // TestSeriesStayBounded counts what a sidecar with one listener and one

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	"github.com/foo-protocol/foo-sidecar/pkg/proxy"
 	"github.com/foo-protocol/foo-sidecar/pkg/upstream"
 )
@@ -67,7 +68,7 @@ func TestStatsDocument(t *testing.T) {
 	if err := json.Indent(&indented, line, "", "  "); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/stats.golden.json", indented.String(), "see whether that was meant and run the test with -update")
+	golden.Compare(t, "testdata/stats.golden.json", indented.String(), "see whether that was meant and run the test with -update")
 }
 
 func TestStatsBeginWithTheHistoricFields(t *testing.T) {

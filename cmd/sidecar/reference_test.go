@@ -1,0 +1,15 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/foo-protocol/foo-sidecar/internal/cli"
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
+)
+
+//go:generate go test -run ^TestReferenceIsCurrent$ -update .
+
+func TestReferenceIsCurrent(t *testing.T) {
+	const remedy = "go generate ./cmd/sidecar"
+	golden.Compare(t, "../../docs/commands/sidecar.md", cli.Reference(newRoot(), remedy), "run "+remedy)
+}
