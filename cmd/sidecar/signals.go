@@ -14,6 +14,9 @@ const pending = 64
 func listen() signals {
 	end := make(chan os.Signal, pending)
 	signal.Notify(end, endSignals...)
+	if len(ignoredSignals) > 0 { // none would mean all of them
+		signal.Ignore(ignoredSignals...)
+	}
 	report, stopReport := forward(reportSignals)
 	reload, stopReload := forward(reloadSignals)
 	return signals{

@@ -9,4 +9,6 @@ var (
 	endSignals    = []os.Signal{os.Interrupt}
 	reportSignals []os.Signal
 	reloadSignals []os.Signal
+
+	ignoredSignals []os.Signal
 )

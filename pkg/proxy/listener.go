@@ -98,11 +98,15 @@ func (l *Listener) Configure(s Settings) { l.settings.Store(&s) }
 // under it.
 func (l *Listener) Serve(ctx context.Context, socket net.Listener) error {
 	if limited, ok := socket.(interface{ SetDeadline(time.Time) error }); ok {
+		woken := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() {
 			limited.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // A closed socket ends Accept as well.
+			close(woken)
 		})
 		defer func() {
-			stop()
+			if !stop() {
+				<-woken
+			}
 			limited.SetDeadline(time.Time{}) //nolint:errcheck // The next user of the socket will notice.
 		}()
 	}
@@ -200,7 +204,7 @@ func (l *Listener) turnAway(conn net.Conn) {
 func (l *Listener) observe(c Counts) { l.events.Observe(&Batch{Counts: c, At: l.options.Now()}) }
 
 // Drain lets every session finish what is outstanding and then ends it. When
-// ctx is done it ends those that are left. It returns when all have ended, and
+// ctx is done it ends those that are left, which takes a second at most. It returns when all have ended, and
 // the Listener is then of no more use. Serve should have returned before. A
 // second call, while the first one waits, can only hurry it.
 func (l *Listener) Drain(ctx context.Context) {

@@ -224,6 +224,7 @@ func (r *relay) fromUpstream(s *scratch, n int) {
 	r.mu.Lock()
 	s.batch.At = r.now()
 	orders := r.session.UpstreamBytes(s.buf[:n], &s.batch)
+	r.wake.Broadcast() // an answer may have been the last that draining waits for
 	r.mu.Unlock()
 	r.observer.Observe(&s.batch)
 	err := write(r.client, orders.Pass)
@@ -236,6 +237,13 @@ func (r *relay) fromUpstream(s *scratch, n int) {
 
 // obey does what the session ordered, except passing bytes and dialing.
 func (r *relay) obey(o Orders) {
+	if o.Linger { // first, because it bounds what follows
+		r.mu.Lock()
+		if !r.closed {
+			r.linger = time.AfterFunc(lingerTime, r.cut)
+		}
+		r.mu.Unlock()
+	}
 	if o.Flush || o.EndClient {
 		r.toClient(o.EndClient)
 	}
@@ -247,13 +255,6 @@ func (r *relay) obey(o Orders) {
 		if r.upstream != nil {
 			r.upstream.Close() //nolint:errcheck // Nothing was left to be said.
 			r.upstream = nil
-		}
-		r.mu.Unlock()
-	}
-	if o.Linger {
-		r.mu.Lock()
-		if !r.closed {
-			r.linger = time.AfterFunc(lingerTime, r.cut)
 		}
 		r.mu.Unlock()
 	}
@@ -313,23 +314,8 @@ func (r *relay) close() {
 // long as a peer does not read.
 func (r *relay) drain() { r.obey(r.tell((*Session).Drain)) }
 
-// cut ends the session now. It does not wait for turns: who has one is waiting
-// for a peer, and loses it with the connection.
-func (r *relay) cut() {
-	orders := r.tell((*Session).Cut)
-	if !orders.Close {
-		return
-	}
-	if orders.Flush && r.turns[Client].TryLock() {
-		r.client.SetWriteDeadline(time.Now().Add(lingerTime)) //nolint:errcheck // It is closed next.
-		r.mu.Lock()
-		reply := r.session.TakeReply()
-		r.mu.Unlock()
-		r.client.Write(reply) //nolint:errcheck // It is closed next.
-		r.turns[Client].Unlock()
-	}
-	r.close()
-}
+// cut ends the session now, or as soon as its client knows.
+func (r *relay) cut() { r.obey(r.tell((*Session).Cut)) }
 
 // checkIdle ends the session if it is idle, or looks again when it may be.
 func (r *relay) checkIdle() {

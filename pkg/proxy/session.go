@@ -91,6 +91,7 @@ type Session struct {
 	pairs    pairing
 
 	link       link
+	ending     CloseReason   // why, in linkClosing
 	clientDone bool          // the client has ended its connection
 	draining   bool          // let the outstanding requests finish, then close
 	swallow    bool          // drop the rest of the client's current message
@@ -211,7 +212,7 @@ func (s *Session) UpstreamLost(clean bool, out *Batch) Orders {
 	s.refuseOutstanding(RefusedLost, Unavailable, out)
 	if s.draining {
 		s.link = linkDown
-		return s.finish(out)
+		return s.finish(ClosedDrained, out)
 	}
 	// A message that went down half sent must not begin with its second half on
 	// the next connection.
@@ -241,7 +242,7 @@ func (s *Session) ClientEnded(out *Batch) Orders {
 	case linkUp:
 		return Orders{EndUpstream: true}
 	case linkClosing:
-		return s.close(ClosedDrained, UnansweredDrained, out)
+		return s.close(s.ending, UnansweredDrained, out)
 	case linkEnded:
 		return s.close(ClosedByUpstream, UnansweredUpstreamLost, out)
 	}
@@ -262,15 +263,20 @@ func (s *Session) Drain(out *Batch) Orders {
 	return s.drained(Orders{}, out)
 }
 
-// Cut tells that the session must end now.
+// Cut tells that the session must end now. If the client can still be told so,
+// the session lingers, and the next Cut ends it.
 func (s *Session) Cut(out *Batch) Orders {
-	if s.link == linkClosing {
-		return s.close(ClosedDrained, UnansweredDrained, out)
+	switch {
+	case s.link == linkClosing:
+		return s.close(s.ending, UnansweredDrained, out)
+	case s.policy.CloseOnLoss || s.upstream.Phase() != protocol.Between:
+		s.reply = nil // the client may be in the middle of an answer
+		return s.close(ClosedCut, UnansweredDrained, out)
+	case s.link == linkClosed:
+		return Orders{}
 	}
-	if s.link == linkUp && !s.policy.CloseOnLoss && s.upstream.Phase() == protocol.Between {
-		s.refuseOutstanding(RefusedDraining, Draining, out)
-	}
-	return s.close(ClosedCut, UnansweredDrained, out)
+	s.refuseOutstanding(RefusedDraining, Draining, out)
+	return s.finish(ClosedCut, out)
 }
 
 // Idle ends the session if nothing is outstanding and nothing has moved for
@@ -310,18 +316,18 @@ func (s *Session) drained(o Orders, out *Batch) Orders {
 	if s.link == linkUp && (s.upstream.Phase() != protocol.Between || s.client.Phase() != protocol.Between && !s.swallow) {
 		return o
 	}
-	end := s.finish(out)
+	end := s.finish(ClosedDrained, out)
 	end.Pass = o.Pass
 	return end
 }
 
 // finish ends both directions at a message boundary.
-func (s *Session) finish(out *Batch) Orders {
+func (s *Session) finish(reason CloseReason, out *Batch) Orders {
 	if s.clientDone {
 		return s.close(ClosedByClient, UnansweredDrained, out)
 	}
 	up := s.link == linkUp
-	s.link = linkClosing
+	s.link, s.ending = linkClosing, reason
 	return Orders{Flush: len(s.reply) > 0, EndClient: true, EndUpstream: up, DropUpstream: !up, Linger: true}
 }
 

@@ -356,7 +356,23 @@ func TestCutRefusesWhatIsStillOutstanding(t *testing.T) {
 	b.do((*Session).Drain)
 	b.do((*Session).Cut)
 	b.expect("NAK 1 sidecar draining\n", "REQ 1\n")
+	if !b.clientEnd || !b.last.Linger || b.closed {
+		t.Fatalf("orders: %+v", b.last)
+	}
+	b.do((*Session).Cut)
 	b.expectClosed(ClosedCut)
+}
+
+func TestCutInTheMiddleOfAnAnswerClosesAtOnce(t *testing.T) {
+	b := connected(t, Policy{})
+	b.client("REQ 1\nREQ 2\n")
+	b.upstream("ACK 1 unfin")
+	b.do((*Session).Cut)
+	b.expect("ACK 1 unfin", "REQ 1\nREQ 2\n")
+	b.expectClosed(ClosedCut)
+	if b.counts.Unanswered[UnansweredDrained] != 2 {
+		t.Errorf("got %+v", b.counts)
+	}
 }
 
 func TestIdleSessionEndsButNotOneThatWaitsForAnAnswer(t *testing.T) {

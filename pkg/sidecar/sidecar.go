@@ -56,8 +56,8 @@ func Run(ctx context.Context, o Options) error {
 	now := func() time.Duration { return time.Since(start) }
 
 	// What serves has a life of its own, which the shutdown ends step by step.
-	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stop(nil)
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	group, serving := errgroup.WithContext(serving)
 	s := &sidecar{
 		options:  o,
@@ -68,9 +68,6 @@ func Run(ctx context.Context, o Options) error {
 	}
 	s.state.wanted(cfg, invalid)
 	if err := s.start(serving, cfg); err != nil {
-		stop(err)
-		s.listeners.closeSockets()
-		group.Wait() //nolint:errcheck // The error that matters is the one before.
 		return err
 	}
 	background, stopBackground := context.WithCancel(serving)
@@ -86,7 +83,7 @@ func Run(ctx context.Context, o Options) error {
 	stopBackground()
 	<-watching // so that no reload gets in the way
 	s.shutdown(serving)
-	stop(nil)
+	stop()
 	return group.Wait()
 }
 

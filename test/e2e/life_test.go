@@ -152,6 +152,38 @@ func TestStatisticsOnSignalAreWholeLinesHoweverFastItComes(t *testing.T) {
 	t.Logf("%d lines for 2000 signals", n)
 }
 
+// TestReaderOfTheStatisticsMayLeave gives the sidecar pipes that nobody reads
+// any more.
+func TestReaderOfTheStatisticsMayLeave(t *testing.T) {
+	_, upstream := serve(t)
+	s := sidecarFor(t, upstream, filepath.Join(t.TempDir(), "r"))
+	gone, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close() //nolint:errcheck // The test is over.
+	dir := t.TempDir()
+	mute := exec.Command(filepath.Join(bin, "sidecar"), "-listen", "unix:"+dir+"/s", "-http", "unix:"+dir+"/admin", "-forward", s.address, "-recovery-path", "")
+	mute.Stdout, mute.Stderr = out, out
+	if err := mute.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Wait()                                     //nolint:errcheck // It was killed.
+	defer mute.Process.Kill()                             //nolint:errcheck // It may have ended.
+	if _, err := gone.Read(make([]byte, 1)); err != nil { // it has begun
+		t.Fatal(err)
+	}
+	gone.Close() //nolint:errcheck // That is what is tested.
+	for range 3 {
+		if err := mute.Process.Signal(syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		if r := load(t, "unix:"+dir+"/s", "-requests", "100", "-reconnect", "-duration", "30s"); r.ACKs != 100 {
+			t.Fatalf("the client counted %+v", r)
+		}
+	}
+}
+
 func TestKillCommandOfTheImage(t *testing.T) {
 	s := sidecarFor(t, "127.0.0.1:1", filepath.Join(t.TempDir(), "r"))
 	kill := filepath.Join(t.TempDir(), "kill")

@@ -52,7 +52,7 @@ type session struct {
 
 func newSession(w *worker, conn net.Conn) *session {
 	o := &w.run.opts
-	s := &session{
+	return &session{
 		worker:      w,
 		conn:        conn,
 		token:       newToken(w.run.connectionID.Add(1), o.Size),
@@ -63,7 +63,6 @@ func newSession(w *worker, conn net.Conn) *session {
 		in:          wire.NewReader(conn, maxAnswer),
 		outstanding: newTable(o.Pipeline),
 	}
-	return s
 }
 
 // work sends and receives until everything is answered, sending has ended and
