@@ -8,9 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 )
 
 const annotated = "sidecar.yaml"

@@ -10,8 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	"github.com/spf13/pflag"
+
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 )
 
 const header = "apiVersion: " + APIVersion + "\nkind: " + Kind + "\n"

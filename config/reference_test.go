@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/foo-protocol/foo-sidecar/internal/golden"
 	"github.com/invopop/jsonschema"
+
+	"github.com/foo-protocol/foo-sidecar/internal/golden"
 )
 
 func TestGeneratedFilesAreCurrent(t *testing.T) {

@@ -149,7 +149,7 @@ func (l *Listener) handle(conn net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.draining {
-		conn.Close() //nolint:errcheck // It came too late.
+		conn.Close()
 		return
 	}
 	if s.MaxConnections > 0 && len(l.sessions) >= s.MaxConnections {
@@ -179,7 +179,7 @@ func (l *Listener) handle(conn net.Conn) {
 // turnAway tells a client that there is no room for it. What it sends is read
 // for a moment, because closing on unread bytes would destroy the message.
 func (l *Listener) turnAway(conn net.Conn) {
-	defer conn.Close() //nolint:errcheck // Nothing was promised.
+	defer conn.Close()
 	l.observe(Counts{Rejected: 1})
 	select {
 	case l.turn <- struct{}{}:

@@ -110,7 +110,7 @@ func serveOn(t testing.TB, socket net.Listener, s Settings) (*Listener, *tally) 
 			t.Errorf("serve: %v", err)
 		}
 		l.Drain(ctx)
-		socket.Close() //nolint:errcheck // The test is over.
+		socket.Close()
 	})
 	return l, seen
 }
@@ -131,15 +131,15 @@ func upstreamServer(t testing.TB, network, address string, handle func(net.Conn)
 				return
 			}
 			running.Go(func() {
-				defer context.AfterFunc(ctx, func() { conn.Close() })() //nolint:errcheck // The test is over.
-				defer conn.Close()                                      //nolint:errcheck // The test is over.
+				defer context.AfterFunc(ctx, func() { conn.Close() })()
+				defer conn.Close()
 				handle(conn)
 			})
 		}
 	})
 	t.Cleanup(func() {
 		cancel()
-		ln.Close() //nolint:errcheck // The test is over.
+		ln.Close()
 		running.Wait()
 	})
 	return ln
@@ -154,7 +154,7 @@ func acknowledge(conn net.Conn) {
 			return
 		}
 		copy(line, "ACK")
-		out.Write(line) //nolint:errcheck // Flush tells.
+		out.Write(line)
 		if in.Buffered() == 0 && out.Flush() != nil {
 			return
 		}
@@ -167,7 +167,7 @@ func connect(t testing.TB, address string) *net.TCPConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() }) //nolint:errcheck // It may be closed already.
+	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	return conn.(*net.TCPConn)
 }
@@ -195,7 +195,7 @@ func TestEveryByteArrivesUnchanged(t *testing.T) {
 				s := sums{sha256.New(), sha256.New()}
 				var both sync.WaitGroup
 				both.Go(func() { babble(io.MultiWriter(conn, s.sent), 2); closeWrite(conn) })
-				both.Go(func() { io.Copy(s.received, conn) }) //nolint:errcheck // The sums tell.
+				both.Go(func() { io.Copy(s.received, conn) })
 				both.Wait()
 				server <- s
 			})
@@ -213,11 +213,11 @@ func TestEveryByteArrivesUnchanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close() //nolint:errcheck // The sums tell.
+			defer conn.Close()
 			sent, received := sha256.New(), sha256.New()
 			var both sync.WaitGroup
 			both.Go(func() { babble(io.MultiWriter(conn, sent), 1); closeWrite(conn) })
-			both.Go(func() { io.Copy(received, conn) }) //nolint:errcheck // The sums tell.
+			both.Go(func() { io.Copy(received, conn) })
 			both.Wait()
 			s := <-server
 			if !bytes.Equal(s.received.Sum(nil), sent.Sum(nil)) {
@@ -259,18 +259,18 @@ func TestLongLinePassesInConstantMemory(t *testing.T) {
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		n, _ := io.Copy(io.Discard, conn)
 		received <- n
-		io.WriteString(conn, "ACK 1\n") //nolint:errcheck // The client tells.
+		io.WriteString(conn, "ACK 1\n")
 	})
 	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
 	conn := connect(t, address)
-	io.WriteString(conn, "REQ 1 ") //nolint:errcheck // The counts tell.
+	io.WriteString(conn, "REQ 1 ")
 	chunk := bytes.Repeat([]byte("x"), 1<<20)
 	for sent := 0; sent < size; sent += len(chunk) {
 		if _, err := conn.Write(chunk); err != nil {
 			t.Fatal(err)
 		}
 	}
-	io.WriteString(conn, "\n") //nolint:errcheck // The counts tell.
+	io.WriteString(conn, "\n")
 	conn.CloseWrite()
 	expectLine(t, bufio.NewReader(conn), "ACK 1\n")
 	if got := <-received; got != size+7 {
@@ -294,19 +294,19 @@ func TestSessionGoesOnWhenTheUpstreamIsRestarted(t *testing.T) {
 				<-hangUp
 				return
 			}
-			io.WriteString(conn, "ACK"+line[3:]) //nolint:errcheck // The client tells.
+			io.WriteString(conn, "ACK"+line[3:])
 		}
 	})
 	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: 10 * time.Second}})
 	conn := connect(t, address)
 	in := bufio.NewReader(conn)
-	io.WriteString(conn, "REQ 1 one\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 1 one\n")
 	expectLine(t, in, "ACK 1 one\n")
-	io.WriteString(conn, "REQ 2 die\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 2 die\n")
 	seen.await(t, "the request", func(c Counts) bool { return c.Requests == 2 })
 	close(hangUp)
 	expectLine(t, in, "NAK 2 upstream unavailable\n")
-	io.WriteString(conn, "REQ 3 three\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 3 three\n")
 	expectLine(t, in, "ACK 3 three\n")
 	conn.CloseWrite()
 	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
@@ -330,7 +330,7 @@ func TestEveryRequestIsAnsweredOnceThroughLosses(t *testing.T) {
 				return
 			}
 			copy(line, "ACK")
-			conn.Write(line) //nolint:errcheck // The client tells.
+			conn.Write(line)
 		}
 		conn.(*net.TCPConn).SetLinger(0)
 	})
@@ -342,8 +342,8 @@ func TestEveryRequestIsAnsweredOnceThroughLosses(t *testing.T) {
 		for seq := range requests {
 			fmt.Fprintf(out, "REQ %d x\n", seq+1)
 		}
-		out.Flush()       //nolint:errcheck // The answers tell.
-		conn.CloseWrite() //nolint:errcheck // The answers tell.
+		out.Flush()
+		conn.CloseWrite()
 	})
 	answers := make([]int, requests+1)
 	acks, naks := int64(0), int64(0)
@@ -352,10 +352,10 @@ func TestEveryRequestIsAnsweredOnceThroughLosses(t *testing.T) {
 		var seq int
 		switch line := in.Text(); {
 		case strings.HasPrefix(line, "ACK"):
-			fmt.Sscanf(line, "ACK %d x", &seq) //nolint:errcheck // Zero fails below.
+			fmt.Sscanf(line, "ACK %d x", &seq)
 			acks++
 		default:
-			fmt.Sscanf(line, "NAK %d upstream unavailable", &seq) //nolint:errcheck // Zero fails below.
+			fmt.Sscanf(line, "NAK %d upstream unavailable", &seq)
 			naks++
 		}
 		answers[seq]++
@@ -402,7 +402,7 @@ func TestAnswersOnTheirWayArriveAfterAWriteHasFailed(t *testing.T) {
 			return
 		}
 		<-failed
-		io.WriteString(conn, "ACK"+line[3:]) //nolint:errcheck // The client tells.
+		io.WriteString(conn, "ACK"+line[3:])
 	})
 	_, seen, address := serve(t, Settings{Policy: Policy{Budget: 10 * time.Second}, Upstream: dialFunc(func(ctx context.Context) (net.Conn, error) {
 		conn, err := dialTo(up.Addr().String()).Dial(ctx)
@@ -414,12 +414,12 @@ func TestAnswersOnTheirWayArriveAfterAWriteHasFailed(t *testing.T) {
 	})})
 	conn := connect(t, address)
 	in := bufio.NewReader(conn)
-	io.WriteString(conn, "REQ 1 x\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 1 x\n")
 	seen.await(t, "the request", func(c Counts) bool { return c.Requests == 1 })
-	io.WriteString(conn, "REQ 2 x\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 2 x\n")
 	expectLine(t, in, "ACK 1 x\n")
 	expectLine(t, in, "NAK 2 upstream unavailable\n")
-	io.WriteString(conn, "REQ 3 x\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 3 x\n")
 	expectLine(t, in, "ACK 3 x\n")
 }
 
@@ -430,19 +430,19 @@ func TestClientIsKeptWhileTheUpstreamIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := reserved.Addr().String()
-	reserved.Close() //nolint:errcheck // It only had to be free.
+	reserved.Close()
 	_, seen, front := serve(t, Settings{
 		Upstream: dialTo(address),
 		Policy:   Policy{Budget: 30 * time.Millisecond, Backoff: Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond}},
 	})
 	conn := connect(t, front)
 	in := bufio.NewReader(conn)
-	io.WriteString(conn, "REQ 1\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 1\n")
 	expectLine(t, in, "NAK 1 upstream unavailable\n")
 
 	upstreamServer(t, "tcp", address, acknowledge)
 	seen.await(t, "a connection", func(c Counts) bool { return c.Dialed == 1 })
-	io.WriteString(conn, "REQ 2 back\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 2 back\n")
 	expectLine(t, in, "ACK 2 back\n")
 }
 
@@ -450,20 +450,20 @@ func TestClientBeyondTheLimitIsToldSo(t *testing.T) {
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", acknowledge)
 	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String()), MaxConnections: 1})
 	first := connect(t, address)
-	io.WriteString(first, "REQ 1 x\n") //nolint:errcheck // The answer tells.
+	io.WriteString(first, "REQ 1 x\n")
 	expectLine(t, bufio.NewReader(first), "ACK 1 x\n")
 
 	second := connect(t, address)
-	io.WriteString(second, "REQ 1 x\nREQ 2 y\n") //nolint:errcheck // It may be closed already.
+	io.WriteString(second, "REQ 1 x\nREQ 2 y\n")
 	in := bufio.NewReader(second)
 	expectLine(t, in, "NAK 0 connection limit reached\n")
 	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want the end", err)
 	}
-	second.Close() //nolint:errcheck // The counts tell.
+	second.Close()
 	seen.await(t, "the refusal", func(c Counts) bool { return c.Rejected == 1 && c.Refused[RefusedLimit] == 1 })
 
-	first.Close() //nolint:errcheck // The counts tell.
+	first.Close()
 	seen.await(t, "room", func(c Counts) bool { return c.Sessions() == 0 })
 }
 
@@ -498,7 +498,7 @@ func TestAcceptingSurvivesAWantOfDescriptors(t *testing.T) {
 	}
 	_, seen := serveOn(t, &flaky{Listener: socket, left: 3}, Settings{Upstream: dialTo(up.Addr().String())})
 	conn := connect(t, socket.Addr().String())
-	io.WriteString(conn, "REQ 1 x\n") //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 1 x\n")
 	expectLine(t, bufio.NewReader(conn), "ACK 1 x\n")
 	if got := seen.get().AcceptErrors; got != 3 {
 		t.Errorf("%d accept errors counted, want 3", got)
@@ -541,8 +541,8 @@ func TestDrainLetsOutstandingRequestsFinish(t *testing.T) {
 			return
 		}
 		<-answer
-		io.WriteString(conn, "ACK"+line[3:]) //nolint:errcheck // The client tells.
-		io.Copy(io.Discard, in)              //nolint:errcheck // Only its end matters.
+		io.WriteString(conn, "ACK"+line[3:])
+		io.Copy(io.Discard, in)
 	})
 	l, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
 	var conns []net.Conn
@@ -562,7 +562,7 @@ func TestDrainLetsOutstandingRequestsFinish(t *testing.T) {
 			if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
 				t.Errorf("idle client %d: got %q and %v, want the end", i, rest, err)
 			}
-			conn.Close() //nolint:errcheck // The counts tell.
+			conn.Close()
 		}
 	}
 	close(answer)
@@ -572,7 +572,7 @@ func TestDrainLetsOutstandingRequestsFinish(t *testing.T) {
 			if want := fmt.Sprintf("ACK %d x\n", i+1); err != nil || string(got) != want {
 				t.Errorf("client %d: got %q and %v, want %q", i, got, err, want)
 			}
-			conn.Close() //nolint:errcheck // The counts tell.
+			conn.Close()
 		}
 	}
 	<-drained
@@ -582,10 +582,10 @@ func TestDrainLetsOutstandingRequestsFinish(t *testing.T) {
 }
 
 func TestDrainIsBounded(t *testing.T) {
-	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) }) //nolint:errcheck // Never answers.
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) })
 	l, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
 	conn := connect(t, address)
-	io.WriteString(conn, "REQ 1 x\n") //nolint:errcheck // The counts tell.
+	io.WriteString(conn, "REQ 1 x\n")
 	seen.await(t, "the request", func(c Counts) bool { return c.Requests == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -614,7 +614,7 @@ func TestSocketCanBeHandedOverWithoutRefusingAnybody(t *testing.T) {
 		t.Fatalf("serve: %v", err)
 	}
 	conn := connect(t, socket.Addr().String()) // while nobody accepts
-	io.WriteString(conn, "REQ 1 x\n")          //nolint:errcheck // The answer tells.
+	io.WriteString(conn, "REQ 1 x\n")
 	serveOn(t, socket, Settings{Upstream: dialTo(up.Addr().String())})
 	expectLine(t, bufio.NewReader(conn), "ACK 1 x\n")
 	old.Drain(context.Background())

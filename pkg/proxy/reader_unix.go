@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"syscall"
 )
@@ -28,9 +29,9 @@ func (r *reader) tryRead(fd uintptr) bool {
 	for {
 		r.n, r.err = syscall.Read(int(fd), r.s.buf)
 		switch {
-		case r.err == syscall.EINTR:
+		case errors.Is(r.err, syscall.EINTR):
 			continue
-		case r.err == syscall.EAGAIN:
+		case errors.Is(r.err, syscall.EAGAIN):
 			r.s.release()
 			r.s = nil
 			return false

@@ -211,7 +211,7 @@ func (r *relay) readUpstream(upstream net.Conn) Orders {
 			orders := event(s, out)
 			if s.link != linkEnded {
 				r.upstream = nil
-				upstream.Close() //nolint:errcheck // Its end is what brought us here.
+				upstream.Close()
 			}
 			return orders
 		})
@@ -253,7 +253,7 @@ func (r *relay) obey(o Orders) {
 	if o.DropUpstream {
 		r.mu.Lock()
 		if r.upstream != nil {
-			r.upstream.Close() //nolint:errcheck // Nothing was left to be said.
+			r.upstream.Close()
 			r.upstream = nil
 		}
 		r.mu.Unlock()
@@ -302,9 +302,9 @@ func (r *relay) close() {
 			t.Stop()
 		}
 	}
-	r.client.Close() //nolint:errcheck // Nothing was left to be said.
+	r.client.Close()
 	if r.upstream != nil {
-		r.upstream.Close() //nolint:errcheck // Nothing was left to be said.
+		r.upstream.Close()
 	}
 	r.cancel()
 	r.wake.Broadcast()

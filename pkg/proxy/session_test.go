@@ -138,16 +138,16 @@ func TestWhatTakesNoPartInAPairIsCountedAndPassedOn(t *testing.T) {
 	b.upstream("NAK 0 ERRDECODE\nREQ 1 hello\nACK 9\nACK 7\nACK 7\nACK 7\nFOO\n")
 	c := b.counts
 	for name, pair := range map[string][2]int64{
-		"msg_req":           {c.Requests, 4},
-		"server requests":   {c.ServerRequests, 1},
-		"client answers":    {c.ClientAnswers, 1},
-		"acked":             {c.Acked, 2},
-		"naked":             {c.Naked, 0},
-		"negatives":         {c.Negatives, 1},
-		"unmatched":         {c.Unmatched, 3}, // ERRDECODE, 9, the third 7
-		"in flight":         {c.InFlight(), 1},
-		"malformed client":  {c.Malformed[Client][protocol.FaultType], 2},
-		"malformed upsteam": {c.Malformed[Upstream][protocol.FaultType], 1},
+		"msg_req":            {c.Requests, 4},
+		"server requests":    {c.ServerRequests, 1},
+		"client answers":     {c.ClientAnswers, 1},
+		"acked":              {c.Acked, 2},
+		"naked":              {c.Naked, 0},
+		"negatives":          {c.Negatives, 1},
+		"unmatched":          {c.Unmatched, 3}, // ERRDECODE, 9, the third 7
+		"in flight":          {c.InFlight(), 1},
+		"malformed client":   {c.Malformed[Client][protocol.FaultType], 2},
+		"malformed upstream": {c.Malformed[Upstream][protocol.FaultType], 1},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: got %d, want %d", name, pair[0], pair[1])
@@ -248,9 +248,10 @@ func TestClientWaitsForTheUpstreamUntilItsBudgetIsSpent(t *testing.T) {
 
 func TestUpstreamThatOnlyAcceptsIsNotDialedWithoutPause(t *testing.T) {
 	b := connected(t, Policy{Budget: time.Second})
-	for _, want := range []time.Duration{100, 200, 400, 800} {
+	const ms = time.Millisecond
+	for _, want := range []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms} {
 		b.do(upstreamEnded)
-		if want *= time.Millisecond; b.last.DialAfter != want {
+		if b.last.DialAfter != want {
 			t.Errorf("pause after a useless connection: got %s, want %s", b.last.DialAfter, want)
 		}
 		b.connect()

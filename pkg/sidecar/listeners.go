@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -78,7 +79,7 @@ func (ls *listeners) plan(ctx context.Context, wanted []config.Listener) (*socke
 // abandon closes what was opened for a change that will not be.
 func (p *socketPlan) abandon() {
 	for _, socket := range p.opened {
-		socket.Close() //nolint:errcheck // Nobody has used it.
+		socket.Close()
 	}
 }
 
@@ -97,7 +98,7 @@ func listen(ctx context.Context, address string, mode fs.FileMode) (net.Listener
 	}
 	if network == "unix" {
 		if err := os.Chmod(rest, mode); err != nil {
-			socket.Close() //nolint:errcheck // Nobody has used it.
+			socket.Close()
 			return nil, fmt.Errorf("set the mode of %s: %w", address, err)
 		}
 	}
@@ -113,7 +114,7 @@ func removeStaleSocket(ctx context.Context, path string) error {
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err == nil {
-		conn.Close() //nolint:errcheck // It was a question only.
+		conn.Close()
 		return fmt.Errorf("open unix:%s: another process listens there", path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -134,9 +135,7 @@ func (s *sidecar) setListeners(ctx context.Context, c *change) {
 		ls.sockets = make(map[string]net.Listener)
 		ls.leaving = make(map[*proxy.Listener]struct{})
 	}
-	for key, socket := range c.sockets.opened {
-		ls.sockets[key] = socket
-	}
+	maps.Copy(ls.sockets, c.sockets.opened)
 	old := ls.running
 	ls.mu.Unlock()
 
@@ -166,16 +165,13 @@ func (s *sidecar) setListeners(ctx context.Context, c *change) {
 
 	ls.mu.Lock()
 	ls.running = running
-	unused := make(map[string]net.Listener)
-	for key, socket := range ls.sockets {
-		unused[key] = socket
-	}
+	unused := maps.Clone(ls.sockets)
 	for _, w := range c.config.Listeners {
 		delete(unused, socketKey(w))
 	}
 	for key, socket := range unused {
 		delete(ls.sockets, key)
-		socket.Close() //nolint:errcheck // Nobody accepts from it any more.
+		socket.Close()
 	}
 	ls.mu.Unlock()
 	for _, l := range removed {
@@ -306,7 +302,7 @@ func (ls *listeners) closeSockets() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for _, socket := range ls.sockets {
-		socket.Close() //nolint:errcheck // Nobody accepts from it any more.
+		socket.Close()
 	}
 	clear(ls.sockets)
 }

@@ -107,7 +107,7 @@ func TestReloadWithAnAddressInUseChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close() //nolint:errcheck // The test is over.
+	defer taken.Close()
 	i := launch(t, "listeners: [{name: a, address: '127.0.0.1:0'}]")
 	before := i.address("a")
 	i.write(document(i.dir, fmt.Sprintf("listeners:\n- {name: b, address: '127.0.0.1:0'}\n- {name: c, address: '%s'}", taken.Addr())))
@@ -139,8 +139,8 @@ func TestListenersCanExchangeTheirAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()                     //nolint:errcheck // The test is over.
-	io.WriteString(conn, "REQ 1\nREQ 2\n") //nolint:errcheck // The counts tell.
+	defer conn.Close()
+	io.WriteString(conn, "REQ 1\nREQ 2\n")
 	i.await("the requests at b", func(int, map[string]any) bool {
 		_, stats := i.get("/stats")
 		b := stats["listeners"].([]any)[1].(map[string]any)
@@ -222,7 +222,7 @@ func TestReadinessWaitsForTheUpstreamOnlyIfConfigured(t *testing.T) {
 	i := launch(t, extra)
 	conn, err := net.Dial("tcp", i.address("default"))
 	must(t, err)
-	defer conn.Close() //nolint:errcheck // The test is over.
+	defer conn.Close()
 	status := i.await("a failed dial", func(_ int, status map[string]any) bool {
 		return status["upstreams"].([]any)[0].(map[string]any)["reachable"] == false
 	})
@@ -252,7 +252,7 @@ func TestSocketOfADeadProcessIsReplacedAndThatOfALiveOneIsNot(t *testing.T) {
 
 	alive, err := net.Listen("unix", dir+"/alive")
 	must(t, err)
-	defer alive.Close() //nolint:errcheck // The test is over.
+	defer alive.Close()
 	i.write(document(i.dir, "listeners: [{address: 'unix:"+dir+"/alive'}]"))
 	status := i.await("the refusal", func(_ int, status map[string]any) bool { return configOf(status)["last_error"] != nil })
 	if message := configOf(status)["last_error"].(string); !strings.Contains(message, "another process listens there") {

@@ -90,11 +90,11 @@ func launch(t *testing.T, extra string) *instance {
 // socketDir is a directory with a path that is short enough for Unix sockets.
 func socketDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sidecar")
+	dir, err := os.MkdirTemp("", "sidecar") //nolint:usetesting // Its names are too long.
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // It is the system's to clean.
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 
@@ -151,7 +151,7 @@ func (i *instance) get(path string) (int, map[string]any) {
 	if err != nil {
 		return 0, nil
 	}
-	defer response.Body.Close() //nolint:errcheck // It was read.
+	defer response.Body.Close()
 	var body map[string]any
 	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
 		i.t.Fatalf("%s: %v", path, err)
@@ -244,21 +244,21 @@ func server(t *testing.T, lag int) (address string) {
 				return
 			}
 			running.Go(func() {
-				defer context.AfterFunc(ctx, func() { conn.Close() })() //nolint:errcheck // The test is over.
+				defer context.AfterFunc(ctx, func() { conn.Close() })()
 				answer(conn, lag)
 			})
 		}
 	})
 	t.Cleanup(func() {
 		cancel()
-		ln.Close() //nolint:errcheck // The test is over.
+		ln.Close()
 		running.Wait()
 	})
 	return ln.Addr().String()
 }
 
 func answer(conn net.Conn, lag int) {
-	defer conn.Close() //nolint:errcheck // Everything was answered.
+	defer conn.Close()
 	in, out := bufio.NewReader(conn), bufio.NewWriter(conn)
 	var waiting [][]byte
 	for {
@@ -267,7 +267,7 @@ func answer(conn net.Conn, lag int) {
 			waiting = append(waiting, append([]byte("ACK"), line[3:]...))
 		}
 		for len(waiting) > lag || err != nil && len(waiting) > 0 {
-			out.Write(waiting[0]) //nolint:errcheck // Flush tells.
+			out.Write(waiting[0])
 			waiting = waiting[1:]
 		}
 		if err != nil || in.Buffered() == 0 {
@@ -285,16 +285,16 @@ func chat(address string, outstanding int, stop <-chan struct{}) (requests int, 
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close() //nolint:errcheck // Both directions have ended.
+	defer conn.Close()
 	in, out := bufio.NewReader(conn), bufio.NewWriter(conn)
 	answered := 0
 	next := func() error {
 		line, err := in.ReadString('\n')
 		answered++
-		if want := fmt.Sprintf("ACK %d x\n", answered); err != nil || line != want {
-			return fmt.Errorf("got %q and %v, want %q", line, err, want)
+		if want := fmt.Sprintf("ACK %d x\n", answered); err == nil && line != want {
+			return fmt.Errorf("got %q, want %q", line, want)
 		}
-		return nil
+		return err
 	}
 	for {
 		select {
@@ -308,7 +308,7 @@ func chat(address string, outstanding int, stop <-chan struct{}) (requests int, 
 				}
 			}
 			if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
-				return requests, fmt.Errorf("got %v after the last answer, want the end", err)
+				return requests, fmt.Errorf("no end after the last answer: %w", err)
 			}
 			return requests, nil
 		default:
@@ -347,15 +347,15 @@ func TestTotalsAndWindowsSurviveARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()                            //nolint:errcheck // The test is over.
-	io.WriteString(conn, "REQ 1\nREQ 2\nREQ 3\n") //nolint:errcheck // The answers tell.
+	defer conn.Close()
+	io.WriteString(conn, "REQ 1\nREQ 2\nREQ 3\n")
 	in := bufio.NewReader(conn)
 	for range 3 {
 		if _, err := in.ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
 	}
-	conn.Close() //nolint:errcheck // The counts tell.
+	conn.Close()
 	i.stop()
 
 	again := &instance{t: t, dir: i.dir, file: i.file}
@@ -377,7 +377,7 @@ func TestDamagedCheckpointStopsTheStartOnlyIfConfigured(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, "state"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join(dir, "state/recovery.json")
+			path := filepath.Join(dir, "state", "recovery.json")
 			if err := os.WriteFile(path, []byte("{\"format\":"), 0o600); err != nil {
 				t.Fatal(err)
 			}

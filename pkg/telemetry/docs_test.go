@@ -82,8 +82,8 @@ func parseStructs(t *testing.T, files ...string) comments {
 
 // fieldRows describes the JSON of a struct, in the order of its fields.
 func fieldRows(t *testing.T, help comments, of reflect.Type, prefix string) (rows []fieldRow) {
-	for i := range of.NumField() {
-		field := of.Field(i)
+	t.Helper()
+	for field := range of.Fields() {
 		if field.Anonymous {
 			if prefix == "" { // elsewhere they are the same again
 				rows = append(rows, fieldRows(t, help, field.Type, prefix)...)
@@ -111,6 +111,7 @@ func fieldRows(t *testing.T, help comments, of reflect.Type, prefix string) (row
 // jsonType names the type that a Go type has in JSON, and returns the struct
 // that is inside, if any.
 func jsonType(t *testing.T, of reflect.Type) (name string, inner reflect.Type) {
+	t.Helper()
 	if of == reflect.TypeFor[time.Time]() {
 		return "time (RFC 3339)", nil
 	}
@@ -146,6 +147,7 @@ type reasonTable struct {
 type reasonRow struct{ Name, Help string }
 
 func reasons(t *testing.T) []reasonTable {
+	t.Helper()
 	return []reasonTable{
 		{"`local_naks_total`, `nak_local_by_reason`", explain(t, 0, proxy.NumRefusals, map[string]string{
 			"unavailable": "There was no upstream connection to send the request to.",
@@ -189,6 +191,7 @@ func explain[R interface {
 	~uint8
 	String() string
 }](t *testing.T, first, end R, help map[string]string) (rows []reasonRow) {
+	t.Helper()
 	for r := first; r < end; r++ {
 		name := r.String()
 		if help[name] == "" {

@@ -77,7 +77,7 @@ func (h *Histogram) Add(o *Histogram) {
 	if o.count == 0 {
 		return
 	}
-	for i, n := range o.slots {
+	for i, n := range &o.slots {
 		h.slots[i] += n
 	}
 	for i, n := range o.classic {
@@ -125,7 +125,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 		return h.max
 	}
 	seen := int64(0)
-	for slot, n := range h.slots {
+	for slot, n := range &h.slots {
 		seen += n
 		if n > 0 && seen >= rank {
 			return min(slotMiddle(slot), h.max)

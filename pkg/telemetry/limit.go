@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +45,7 @@ func (l *Limited) Error(key string, err error, msg string, keysAndValues ...any)
 		return
 	}
 	if suppressed > 0 {
-		keysAndValues = append(keysAndValues[:len(keysAndValues):len(keysAndValues)], "suppressed", suppressed)
+		keysAndValues = append(slices.Clip(keysAndValues), "suppressed", suppressed)
 	}
 	l.log.Error(err, msg, keysAndValues...)
 }

@@ -21,8 +21,8 @@ func numbers(v reflect.Value, do func(reflect.Value)) {
 			numbers(v.Index(i), do)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			numbers(v.Field(i), do)
+		for _, field := range v.Fields() {
+			numbers(field, do)
 		}
 	default:
 		panic("counts hold a " + v.Kind().String())

@@ -85,7 +85,7 @@ func (w *Window) add(n bucket) {
 
 // merge adds what o holds to w.
 func (w *Window) merge(o *Window) {
-	for _, b := range o.ring {
+	for _, b := range &o.ring {
 		w.add(b)
 	}
 }

@@ -124,7 +124,7 @@ func (u *Upstream) dial(ctx context.Context, e *endpoint) (net.Conn, error) {
 	conn, err := u.options.Dial(attempt, e.network, e.address)
 	if errors.Is(ctx.Err(), context.Canceled) { // nobody waits for it any more; it says nothing of the endpoint
 		if err == nil {
-			conn.Close() //nolint:errcheck // It was never used.
+			conn.Close()
 		}
 		return nil, ctx.Err()
 	}

@@ -29,7 +29,7 @@ func (n *network) dial(_ context.Context, _, address string) (net.Conn, error) {
 		return nil, errors.New("refused by " + address)
 	}
 	here, there := net.Pipe()
-	there.Close() //nolint:errcheck // Nobody talks.
+	there.Close()
 	return here, nil
 }
 
@@ -53,7 +53,7 @@ func TestEndpointsTakeTurnsAndStandInForEachOther(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.Close() //nolint:errcheck // Nobody talks.
+		conn.Close()
 		if got := n.take(); !slices.Equal(got, want) {
 			t.Errorf("tried %v, want %v", got, want)
 		}
@@ -124,12 +124,12 @@ func TestConnectionsOfBothNetworksAreCountedAndCanBeHalfClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tcp.Close() //nolint:errcheck // The test is over.
+	defer tcp.Close()
 	unix, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close() //nolint:errcheck // The test is over.
+	defer unix.Close()
 	_, port, _ := net.SplitHostPort(tcp.Addr().String())
 	// A name that has two addresses, of which one answers.
 	u := New(Options{Name: "up", Addresses: []string{"localhost:" + port, "unix:" + unix.Addr().String()}, KeepAlive: time.Minute})
@@ -144,8 +144,8 @@ func TestConnectionsOfBothNetworksAreCountedAndCanBeHalfClosed(t *testing.T) {
 		if open := u.Stats().Open; open != 1 {
 			t.Errorf("%d connections are open, want 1", open)
 		}
-		conn.Close() //nolint:errcheck // Nobody talks.
-		conn.Close() //nolint:errcheck // A second time counts once.
+		conn.Close()
+		conn.Close()
 		if open := u.Stats().Open; open != 0 {
 			t.Errorf("%d connections are open, want none", open)
 		}

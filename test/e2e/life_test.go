@@ -161,19 +161,19 @@ func TestReaderOfTheStatisticsMayLeave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer out.Close() //nolint:errcheck // The test is over.
+	defer out.Close()
 	dir := t.TempDir()
 	mute := exec.Command(filepath.Join(bin, "sidecar"), "-listen", "unix:"+dir+"/s", "-http", "unix:"+dir+"/admin", "-forward", s.address, "-recovery-path", "")
 	mute.Stdout, mute.Stderr = out, out
 	if err := mute.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer mute.Wait()                                     //nolint:errcheck // It was killed.
-	defer mute.Process.Kill()                             //nolint:errcheck // It may have ended.
+	defer mute.Wait()
+	defer mute.Process.Kill()
 	if _, err := gone.Read(make([]byte, 1)); err != nil { // it has begun
 		t.Fatal(err)
 	}
-	gone.Close() //nolint:errcheck // That is what is tested.
+	gone.Close()
 	for range 3 {
 		if err := mute.Process.Signal(syscall.SIGUSR2); err != nil {
 			t.Fatal(err)
@@ -212,11 +212,11 @@ func TestHangupReloads(t *testing.T) {
 
 func TestInvalidConfigurationNamesEverythingThatIsWrong(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "sidecar.yaml")
-	write(t, config, "apiVersion: foo-protocol.io/v1alpha1\nkind: SidecarConfig\nlisteners: [{adress: ':1'}]\ndrain: {timeout: soon}\n")
+	write(t, config, "apiVersion: foo-protocol.io/v1alpha1\nkind: SidecarConfig\nlisteners: [{idelTimeout: 5s}]\ndrain: {timeout: soon}\n")
 	for _, args := range [][]string{{"check", config}, {"--config", config, "--recovery-path", ""}} {
 		p := start(t, "sidecar", args...)
 		p.expectExit(2)
-		for _, part := range []string{config, "listeners[0].adress", "did you mean address", "drain.timeout"} {
+		for _, part := range []string{config, "listeners[0].idelTimeout", "did you mean idleTimeout", "drain.timeout"} {
 			if !strings.Contains(p.stderr.String(), part) {
 				t.Errorf("%v: the error does not say %q: %s", args, part, p.stderr)
 			}
@@ -258,12 +258,12 @@ func TestWantOfDescriptorsPasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close() //nolint:errcheck // The test is over.
+		t.Cleanup(func() { conn.Close() })
 		conns = append(conns, conn)
 	}
 	s.stderr.line(t, "cannot accept connections")
 	for _, conn := range conns {
-		conn.Close() //nolint:errcheck // Nothing was said.
+		conn.Close()
 	}
 	s.await("all of them to come and go", func(st stats) bool { return st.Connections.Closed == 100 })
 	if r := load(t, s.address, "-connections", "5", "-requests", "1000"); !r.Complete || r.ACKs != 1000 {

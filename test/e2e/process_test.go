@@ -34,7 +34,7 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // It is the system's to clean.
+	defer os.RemoveAll(dir)
 	bin = dir
 	build := exec.Command("go", "build", raceFlag, "-o", dir+"/", "../../cmd/sidecar", "../../cmd/foo")
 	build.Stderr = os.Stderr
@@ -117,11 +117,11 @@ func start(t *testing.T, name string, args ...string) *process {
 		t.Fatal(err)
 	}
 	p.wait = sync.OnceValue(func() int {
-		p.cmd.Wait() //nolint:errcheck // The exit code tells.
+		p.cmd.Wait()
 		return p.cmd.ProcessState.ExitCode()
 	})
 	t.Cleanup(func() {
-		p.cmd.Process.Kill() //nolint:errcheck // It may have ended.
+		p.cmd.Process.Kill()
 		p.wait()
 		if t.Failed() {
 			t.Logf("%s wrote to standard error:\n%s", filepath.Base(name), p.stderr)
@@ -228,7 +228,7 @@ func (s *sidecar) get(path string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // It was read.
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		s.t.Fatal(err)
