@@ -2,10 +2,8 @@ package checkpoint
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -122,19 +120,6 @@ func TestSavedStateIsLoaded(t *testing.T) {
 		wantLoaded(t, store.Path, numbered("A", n))
 	}
 	wantFiles(t, store.Path, "recovery.json", "recovery.json.1")
-}
-
-func TestFileIsForItsOwnerAlone(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no Unix modes")
-	}
-	store, _ := newStore(t)
-	mustSave(t, store, sampleState())
-	for path, want := range map[string]fs.FileMode{store.Path: 0o600, filepath.Dir(store.Path): 0o700} {
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
-			t.Errorf("%s: got %v, %v; want mode %v", path, info.Mode(), err, want)
-		}
-	}
 }
 
 func TestRelativePathNeedsNoDirectory(t *testing.T) {
@@ -299,25 +284,6 @@ func TestFileThatCannotBeReadIsNeverReplaced(t *testing.T) {
 	wantLoaded(t, store.Path, sampleState())
 }
 
-func TestForbiddenFileIsReportedAndLeft(t *testing.T) {
-	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
-		t.Skip("nothing is forbidden here")
-	}
-	store, _ := newStore(t)
-	mustSave(t, store, sampleState())
-	if err := os.Chmod(store.Path, 0); err != nil {
-		t.Fatal(err)
-	}
-	again := openStore(store.Path, new(logLines))
-	if _, err := again.Load(t.Context()); !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("load: got %v, want a permission error", err)
-	}
-	if _, err := again.Save(t.Context(), sampleState()); !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("save: got %v, want a permission error", err)
-	}
-	wantFiles(t, store.Path, "recovery.json")
-}
-
 func TestDirectoryThatCannotBeMadeIsAnError(t *testing.T) {
 	blocker := filepath.Join(t.TempDir(), "file")
 	mustWrite(t, blocker, "")
@@ -332,26 +298,6 @@ func TestDirectoryThatCannotBeMadeIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustSave(t, store, sampleState()) // it heals by itself
-}
-
-func TestReadOnlyDirectoryIsAnErrorAndTheFileStays(t *testing.T) {
-	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
-		t.Skip("no directory is read-only here")
-	}
-	store, _ := newStore(t)
-	mustSave(t, store, numbered("A", 1))
-	dir := filepath.Dir(store.Path)
-	if err := os.Chmod(dir, 0o500); err != nil {
-		t.Fatal(err)
-	}
-	_, err := store.Save(t.Context(), numbered("A", 2))
-	if chmodErr := os.Chmod(dir, 0o700); chmodErr != nil {
-		t.Fatal(chmodErr)
-	}
-	if !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("got %v, want a permission error", err)
-	}
-	wantLoaded(t, store.Path, numbered("A", 1))
 }
 
 func TestSecondWriterIsReportedOnceAndBothGoOn(t *testing.T) {
