@@ -31,8 +31,7 @@ LABEL org.opencontainers.image.title="foo-sidecar" \
 COPY --from=build /image/ /
 COPY --from=build --chown=65532:65532 /empty /data
 COPY --from=build --chmod=1777 /empty /tmp
-ENV PATH=/bin:/ \
-    FOO_SIDECAR_RECOVERY_PATH=/data/recovery.json
+ENV PATH=/bin:/
 WORKDIR /data
 EXPOSE 8002 8088
 STOPSIGNAL SIGTERM
