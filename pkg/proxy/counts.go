@@ -24,12 +24,14 @@ func (s Side) String() string { return [NumSides]string{"client", "upstream"}[s]
 // Refusal says why the sidecar itself sent a negative answer.
 type Refusal uint8
 
+// Those that end a request come first, see [Refusal.EndsRequest].
 const (
 	// RefusedUnavailable: there was no upstream connection to send a request to.
 	RefusedUnavailable Refusal = iota
 	// RefusedLost: the upstream connection was lost while the request was outstanding.
 	RefusedLost
-	// RefusedDraining: the request was still outstanding when draining had to end.
+	// RefusedDraining: the request came while draining, or was still outstanding
+	// when draining had to end.
 	RefusedDraining
 	// RefusedUndecodable: a malformed message was rejected. It ends no request.
 	RefusedUndecodable

@@ -35,7 +35,9 @@ type ListenerOptions struct {
 // Settings is what may change while a Listener runs. A change concerns the
 // connections that are accepted after it.
 type Settings struct {
-	// Upstream is where connections lead. Required.
+	// Upstream is where connections lead. Required. It is the one setting that
+	// concerns earlier connections as well, if they need an upstream connection
+	// after the change.
 	Upstream Dialer
 	// Policy is how sessions behave.
 	Policy Policy
@@ -157,8 +159,10 @@ func (l *Listener) handle(conn net.Conn) {
 		return
 	}
 	r := &relay{
-		client:   conn,
-		dial:     s.Upstream.Dial,
+		client: conn,
+		// A session whose upstream is lost goes on with the one that is configured
+		// by then.
+		dial:     func(ctx context.Context) (net.Conn, error) { return l.settings.Load().Upstream.Dial(ctx) },
 		now:      l.options.Now,
 		observer: l.options.Observer(),
 		idle:     s.IdleTimeout,
@@ -167,9 +171,10 @@ func (l *Listener) handle(conn net.Conn) {
 	r.wake = sync.NewCond(&r.mu)
 	ctx, cancel := context.WithCancel(l.ctx)
 	r.cancel = cancel
+	orders := r.tell((*Session).Start)
 	l.sessions[r] = struct{}{}
 	l.running.Go(func() {
-		r.run(ctx)
+		r.run(ctx, l.ctx, orders)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.sessions, r)

@@ -37,6 +37,9 @@ func newTally() *tally { return &tally{change: make(chan struct{}, 1)} }
 func (t *tally) Observe(b *Batch) {
 	t.mu.Lock()
 	t.counts.Add(&b.Counts)
+	if t.counts.InFlight() < 0 || t.counts.Sessions() < 0 {
+		panic(fmt.Sprintf("more ended than began: %+v", t.counts))
+	}
 	t.mu.Unlock()
 	select {
 	case t.change <- struct{}{}:

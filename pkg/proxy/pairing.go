@@ -1,11 +1,15 @@
 package proxy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // maxOutstanding bounds how many requests of one session are remembered, so
-// that a peer which never answers can't take all memory. Past it the oldest
-// are forgotten and counted; their bytes are untouched.
-const maxOutstanding = 1 << 20
+// that a peer which never answers can't take all memory. Past it some are
+// forgotten and counted, the oldest first where the Seqs ascend; their bytes
+// are untouched.
+const maxOutstanding = 1 << 17
 
 // pairing remembers when each outstanding request of a session ended. Requests
 // may share a Seq; the answers then belong to them in their order.
@@ -193,8 +197,8 @@ func (p *pairing) takeOdd(seq int64) (at time.Duration, ok bool) {
 	return at, true
 }
 
-// forget drops the oldest part of what is remembered and reports how much.
-// Dropping an eighth at a time keeps the cost of a hostile stream low.
+// forget drops a part of what is remembered and reports how much. Dropping an
+// eighth at a time keeps the cost of a hostile stream low.
 func (p *pairing) forget() (forgotten int) {
 	const share = maxOutstanding / 8
 	for p.live > 0 && forgotten < share {
@@ -203,12 +207,31 @@ func (p *pairing) forget() (forgotten int) {
 		p.trim()
 		forgotten++
 	}
-	for seq := range p.odd {
-		if forgotten >= share {
-			break
+	if forgotten >= share {
+		return forgotten
+	}
+	// The maps are made anew, because one that has shrunk is as slow to walk as
+	// it was when it was full.
+	odd, more := p.odd, p.more
+	p.odd, p.more = make(map[int64]time.Duration), nil
+	for seq, at := range odd {
+		later := more[seq]
+		if forgotten < share {
+			drop := min(share-forgotten, 1+len(later))
+			forgotten += drop
+			p.oddLive -= drop
+			if drop == 1+len(later) {
+				continue
+			}
+			at, later = later[drop-1], later[drop:]
 		}
-		p.takeOdd(seq)
-		forgotten++
+		p.odd[seq] = at
+		if len(later) > 0 {
+			if p.more == nil {
+				p.more = make(map[int64][]time.Duration)
+			}
+			p.more[seq] = slices.Clone(later)
+		}
 	}
 	return forgotten
 }

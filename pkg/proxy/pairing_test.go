@@ -101,6 +101,31 @@ func TestPairingIsBoundedWhenNobodyAnswers(t *testing.T) {
 	}
 }
 
+// TestForgettingIsCheapHoweverTheSeqsAre fills the map with one request a Seq
+// and then goes on with one Seq, which walked the whole map for each request.
+func TestForgettingIsCheapHoweverTheSeqsAre(t *testing.T) {
+	var p pairing
+	added, forgotten := 0, 0
+	add := func(seq int64) {
+		added++
+		forgotten += p.add(seq, 1)
+	}
+	for i := range int64(maxOutstanding) {
+		add(3 * i)
+	}
+	for range 4 * maxOutstanding {
+		add(7)
+	}
+	if p.len()+forgotten != added || p.len() > maxOutstanding {
+		t.Errorf("%d remembered and %d forgotten of %d", p.len(), forgotten, added)
+	}
+	left := 0
+	p.drain(func(int64) { left++ })
+	if left+forgotten != added {
+		t.Errorf("%d drained and %d forgotten of %d", left, forgotten, added)
+	}
+}
+
 func TestPairingDoesNotGrowWithAnUnansweredRequest(t *testing.T) {
 	var p pairing
 	p.add(1, 1)

@@ -43,14 +43,12 @@ type relay struct {
 	cancel context.CancelFunc // ends the session's context, and so dialing and pauses
 }
 
-// run carries the session until it ends, and closes the client. A session that
-// ctx, the one of r.cancel, ends is cut.
-func (r *relay) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, r.cut)
+// run carries the session, which was started with these orders, until it ends,
+// and closes both connections. It is cut when listening ends.
+func (r *relay) run(ctx, listening context.Context, orders Orders) {
+	stop := context.AfterFunc(listening, r.cut)
 	defer stop()
-	defer r.cancel()
-
-	orders := r.tell((*Session).Start)
+	defer r.close()
 	if r.idle > 0 {
 		r.mu.Lock()
 		r.idler = time.AfterFunc(r.idle, r.checkIdle)
@@ -64,14 +62,13 @@ func (r *relay) run(ctx context.Context) {
 
 // tell reports an event without bytes to the session and to the observer.
 func (r *relay) tell(event func(*Session, *Batch) Orders) Orders {
-	s := newScratch()
-	defer s.release()
+	b := new(Batch)
 	r.mu.Lock()
-	s.batch.At = r.now()
-	orders := event(r.session, &s.batch)
+	defer r.mu.Unlock()
+	b.At = r.now()
+	orders := event(r.session, b)
+	r.observer.Observe(b)
 	r.wake.Broadcast()
-	r.mu.Unlock()
-	r.observer.Observe(&s.batch)
 	return orders
 }
 
@@ -119,10 +116,9 @@ func (r *relay) fromClient(s *scratch, n int) bool {
 	}
 	s.batch.At = r.now()
 	orders := r.session.ClientBytes(s.buf[:n], &s.batch)
+	r.observer.Observe(&s.batch)
 	upstream, dialed, closed := r.upstream, r.dialed, r.closed
 	r.mu.Unlock()
-	// The observer learns of a request before its answer can come.
-	r.observer.Observe(&s.batch)
 	err := write(upstream, orders.Pass)
 	r.turns[Upstream].Unlock()
 	if err != nil {
@@ -138,15 +134,14 @@ func (r *relay) fromClient(s *scratch, n int) bool {
 // waits for that.
 func (r *relay) writeFailed(dialed int) {
 	r.mu.Lock()
-	if r.session.link == linkEnded { // that goroutine is done
-		r.mu.Unlock()
-		r.obey(r.tell(upstreamBroken))
-		return
-	}
-	for !r.closed && r.upstream != nil && r.dialed == dialed {
+	for !r.closed && r.upstream != nil && r.dialed == dialed && !r.session.upstreamDone() {
 		r.wake.Wait()
 	}
+	done := r.session.upstreamDone() // that goroutine has ended
 	r.mu.Unlock()
+	if done {
+		r.obey(r.tell(upstreamBroken))
+	}
 }
 
 func upstreamBroken(s *Session, out *Batch) Orders { return s.UpstreamLost(false, out) }
@@ -209,7 +204,7 @@ func (r *relay) readUpstream(upstream net.Conn) Orders {
 		}
 		return r.tell(func(s *Session, out *Batch) Orders {
 			orders := event(s, out)
-			if s.link != linkEnded {
+			if !s.upstreamDone() {
 				r.upstream = nil
 				upstream.Close()
 			}
@@ -224,9 +219,9 @@ func (r *relay) fromUpstream(s *scratch, n int) {
 	r.mu.Lock()
 	s.batch.At = r.now()
 	orders := r.session.UpstreamBytes(s.buf[:n], &s.batch)
-	r.wake.Broadcast() // an answer may have been the last that draining waits for
-	r.mu.Unlock()
 	r.observer.Observe(&s.batch)
+	r.wake.Broadcast() // answers of the session's own may have found their place
+	r.mu.Unlock()
 	err := write(r.client, orders.Pass)
 	r.turns[Client].Unlock()
 	if err != nil {
@@ -237,15 +232,21 @@ func (r *relay) fromUpstream(s *scratch, n int) {
 
 // obey does what the session ordered, except passing bytes and dialing.
 func (r *relay) obey(o Orders) {
-	if o.Linger { // first, because it bounds what follows
+	if o.Close { // first, because what follows may wait for a peer
+		r.close()
+	}
+	if o.Linger {
 		r.mu.Lock()
-		if !r.closed {
+		if !r.closed && r.linger == nil {
 			r.linger = time.AfterFunc(lingerTime, r.cut)
 		}
 		r.mu.Unlock()
 	}
 	if o.Flush || o.EndClient {
 		r.toClient(o.EndClient)
+	}
+	if o.EndClient {
+		r.obey(r.tell((*Session).ClientTold))
 	}
 	if o.EndUpstream {
 		r.endUpstream()
@@ -258,9 +259,6 @@ func (r *relay) obey(o Orders) {
 		}
 		r.mu.Unlock()
 	}
-	if o.Close {
-		r.close()
-	}
 }
 
 // toClient sends the session's own answers, and the end of them all if end is
@@ -270,6 +268,7 @@ func (r *relay) toClient(end bool) {
 	defer r.turns[Client].Unlock()
 	r.mu.Lock()
 	reply := r.session.TakeReply()
+	r.wake.Broadcast()
 	r.mu.Unlock()
 	if len(reply) > 0 {
 		// A client that is gone is noticed by the goroutine that reads it.
@@ -314,7 +313,7 @@ func (r *relay) close() {
 // long as a peer does not read.
 func (r *relay) drain() { r.obey(r.tell((*Session).Drain)) }
 
-// cut ends the session now, or as soon as its client knows.
+// cut ends the session now, or in a moment, when its client knows.
 func (r *relay) cut() { r.obey(r.tell((*Session).Cut)) }
 
 // checkIdle ends the session if it is idle, or looks again when it may be.
@@ -324,10 +323,10 @@ func (r *relay) checkIdle() {
 		o, again = s.Idle(r.idle, out)
 		return o
 	})
-	r.obey(orders)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed {
+	if !r.closed && again > 0 {
 		r.idler.Reset(again)
 	}
+	r.mu.Unlock()
+	r.obey(orders)
 }

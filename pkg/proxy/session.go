@@ -39,7 +39,7 @@ type Orders struct {
 	// Flush: call [Session.TakeReply] and write what it returns to the client.
 	Flush bool
 	// EndClient and EndUpstream: shut down writing to that side, after all that
-	// was passed to it.
+	// was passed to it. Report the former with [Session.ClientTold].
 	EndClient, EndUpstream bool
 	// DropUpstream: close the upstream connection.
 	DropUpstream bool
@@ -49,7 +49,8 @@ type Orders struct {
 	DialAfter, DialBefore time.Duration
 	// Linger: report Cut if the client has not ended its connection shortly.
 	Linger bool
-	// Close: close both connections; the session has ended.
+	// Close: close both connections, without waiting for anything; the session
+	// has ended.
 	Close bool
 }
 
@@ -67,8 +68,9 @@ const (
 	// linkEnded: the upstream has ended its connection and that was passed on to
 	// the client, whose own bytes may still go to the upstream.
 	linkEnded
-	// linkClosing: draining has ended both connections; what the client still
-	// sends is read, so that no reset destroys the last answers on their way.
+	// linkClosing: the client is told the end, and what it still sends is read,
+	// because closing on unread bytes would reset the connection and could destroy
+	// the last answers on their way.
 	linkClosing
 	// linkClosed: the session has ended. Nothing changes any more.
 	linkClosed
@@ -92,9 +94,12 @@ type Session struct {
 
 	link       link
 	ending     CloseReason   // why, in linkClosing
+	why        Unanswered    // what becomes of requests in linkClosing
+	told       bool          // the client knows the end, in linkClosing
 	clientDone bool          // the client has ended its connection
-	draining   bool          // let the outstanding requests finish, then close
+	draining   bool          // let the outstanding requests finish, then end
 	swallow    bool          // drop the rest of the client's current message
+	swallowWhy Refusal       // and refuse it for that
 	proven     bool          // the upstream connection has brought a byte
 	attempts   int           // dials since the last proven connection
 	waiting    time.Duration // when the client began to wait for a connection
@@ -110,29 +115,28 @@ func NewSession(p protocol.Protocol, policy *Policy) *Session {
 	return &Session{policy: policy, protocol: p, client: p.NewDecoder(), upstream: p.NewDecoder()}
 }
 
+// maxReply is the size of the session's own answers from which on the client is
+// not read, so that one that makes answers but takes none can't take memory.
+const maxReply = 64 << 10
+
 // Start begins the session, at the moment when its client has connected.
 func (s *Session) Start(out *Batch) Orders {
 	out.Opened++
-	if s.link != linkDialing { // drained before it began
-		return Orders{}
-	}
 	s.active = out.At
-	return s.dial(out.At)
+	return s.dial(out)
 }
 
 // WantsClient reports whether the client's bytes are to be read now.
 func (s *Session) WantsClient() bool {
-	switch {
-	case s.link == linkDialing || s.clientDone:
-		return false
-	case s.link == linkClosing:
-		return true
-	}
-	return !s.draining || s.client.Phase() != protocol.Between
+	return !s.clientDone && s.link != linkDialing && s.link != linkClosed && len(s.reply) <= maxReply
 }
 
 // dialing reports whether the client's bytes have to wait for a connection.
 func (s *Session) dialing() bool { return s.link == linkDialing }
+
+// upstreamDone reports whether nothing more can come from the upstream
+// connection, though it may still be written to.
+func (s *Session) upstreamDone() bool { return s.link == linkEnded }
 
 // Connected tells that the upstream was reached.
 func (s *Session) Connected(out *Batch) Orders {
@@ -152,43 +156,52 @@ func (s *Session) DialFailed(out *Batch) Orders {
 		return Orders{} // the session's end has ended the attempt
 	}
 	out.DialFailures++
-	if out.At-s.waiting >= s.policy.Budget {
-		if s.policy.CloseOnLoss {
-			return s.close(ClosedUnavailable, UnansweredUpstreamLost, out)
-		}
-		s.link = linkDown
-	}
-	return s.dial(out.At)
+	return s.dial(out)
 }
 
-// dial orders the next attempt to reach the upstream.
-func (s *Session) dial(now time.Duration) Orders {
+// dial orders the next attempt to reach the upstream. It gives up waiting when
+// there is no time left for another one.
+func (s *Session) dial(out *Batch) Orders {
 	o := Orders{Dial: true}
 	if s.attempts > 0 {
 		o.DialAfter = s.policy.Backoff.pause(s.attempts)
 	} else {
-		s.waiting = now
+		s.waiting = out.At
+	}
+	if s.link == linkDialing && s.attempts > 0 {
+		left := s.policy.Budget - (out.At - s.waiting)
+		if o.DialAfter >= left {
+			if left < s.policy.Backoff.pause(1) {
+				if s.policy.CloseOnLoss {
+					return s.finish(ClosedUnavailable, UnansweredUpstreamLost, out)
+				}
+				s.link = linkDown
+			} else {
+				o.DialAfter = left / 2
+			}
+		}
+	}
+	if s.link == linkDialing && s.policy.Budget > 0 {
+		o.DialBefore = s.policy.Budget - (out.At - s.waiting)
 	}
 	s.attempts++
-	if s.link == linkDialing && s.policy.Budget > 0 {
-		o.DialBefore = max(s.policy.Budget-(now-s.waiting), time.Millisecond)
-		o.DialAfter = min(o.DialAfter, o.DialBefore)
-	}
 	return o
 }
 
 // UpstreamLost tells that the upstream connection is no more: ended by the
 // upstream, if clean, or broken.
 func (s *Session) UpstreamLost(clean bool, out *Batch) Orders {
-	switch s.link {
+	was := s.link
+	switch was {
 	case linkUp, linkEnded:
+		s.link = linkDown
 	case linkClosing: // its end is expected
 		return Orders{DropUpstream: true}
 	default:
 		return Orders{}
 	}
 	torn := s.upstream.Phase() != protocol.Between
-	if torn {
+	if torn && was == linkUp {
 		out.Malformed[Upstream][protocol.FaultTruncated]++
 	}
 	switch {
@@ -196,34 +209,37 @@ func (s *Session) UpstreamLost(clean bool, out *Batch) Orders {
 		if !torn && !s.policy.CloseOnLoss {
 			s.refuseOutstanding(RefusedLost, Unavailable, out)
 		}
-		return s.close(ClosedByClient, UnansweredUpstreamLost, out)
-	case s.policy.CloseOnLoss && clean && s.link == linkUp:
+		return s.finish(ClosedByClient, UnansweredUpstreamLost, out)
+	case s.policy.CloseOnLoss && clean && !s.draining:
 		s.link = linkEnded
 		return Orders{EndClient: true}
+	case s.policy.CloseOnLoss && clean:
+		return s.finish(ClosedByUpstream, UnansweredUpstreamLost, out)
 	case s.policy.CloseOnLoss:
 		out.Lost++
-		return s.close(ClosedUpstreamLost, UnansweredUpstreamLost, out)
+		return s.finish(ClosedUpstreamLost, UnansweredUpstreamLost, out)
 	}
 
 	out.Lost++
 	if torn {
-		return s.close(ClosedTorn, UnansweredUpstreamLost, out)
+		return s.finish(ClosedTorn, UnansweredUpstreamLost, out)
 	}
 	s.refuseOutstanding(RefusedLost, Unavailable, out)
 	if s.draining {
-		s.link = linkDown
-		return s.finish(ClosedDrained, out)
+		return s.finish(ClosedDrained, UnansweredDrained, out)
 	}
 	// A message that went down half sent must not begin with its second half on
 	// the next connection.
-	s.swallow = s.swallow || s.client.Phase() != protocol.Between && len(s.held) == 0
+	if s.client.Phase() != protocol.Between && len(s.held) == 0 && !s.swallow {
+		s.swallow, s.swallowWhy = true, RefusedLost
+	}
 	s.link = linkDialing
 	if s.proven {
 		s.attempts = 0
 	} else {
 		s.waiting = out.At
 	}
-	o := s.dial(out.At)
+	o := s.dial(out)
 	o.DropUpstream = true
 	o.Flush = len(s.reply) > 0
 	return o
@@ -240,26 +256,43 @@ func (s *Session) ClientEnded(out *Batch) Orders {
 	}
 	switch s.link {
 	case linkUp:
-		return Orders{EndUpstream: true}
+		return s.drained(Orders{EndUpstream: true}, out)
 	case linkClosing:
-		return s.close(s.ending, UnansweredDrained, out)
+		if !s.told {
+			return Orders{} // its answers are still being written
+		}
+		return s.close(s.ending, s.why, out)
 	case linkEnded:
-		return s.close(ClosedByUpstream, UnansweredUpstreamLost, out)
+		return s.finish(ClosedByUpstream, UnansweredUpstreamLost, out)
 	}
-	return s.close(ClosedByClient, UnansweredClientLeft, out)
+	return s.finish(ClosedByClient, UnansweredClientLeft, out)
+}
+
+// ClientTold tells that writing to the client was shut down, after all that was
+// for it.
+func (s *Session) ClientTold(out *Batch) Orders {
+	if s.link != linkClosing {
+		return Orders{}
+	}
+	s.told = true
+	if s.clientDone {
+		return s.close(s.ending, s.why, out)
+	}
+	return Orders{Linger: true}
 }
 
 // ClientLost tells that the client's connection broke.
 func (s *Session) ClientLost(out *Batch) Orders {
-	if s.link != linkClosed && !s.clientDone && s.client.Phase() != protocol.Between {
-		out.Malformed[Client][protocol.FaultTruncated]++
-	}
 	return s.close(ClosedClientLost, UnansweredClientLeft, out)
 }
 
-// Drain tells that the session is to end as soon as nothing is outstanding.
+// Drain tells that the session is to end as soon as nothing is outstanding. New
+// requests are refused from now on.
 func (s *Session) Drain(out *Batch) Orders {
 	s.draining = true
+	if s.link == linkEnded {
+		return s.finish(ClosedByUpstream, UnansweredUpstreamLost, out)
+	}
 	return s.drained(Orders{}, out)
 }
 
@@ -268,27 +301,36 @@ func (s *Session) Drain(out *Batch) Orders {
 func (s *Session) Cut(out *Batch) Orders {
 	switch {
 	case s.link == linkClosing:
-		return s.close(s.ending, UnansweredDrained, out)
+		return s.close(s.ending, s.why, out)
 	case s.policy.CloseOnLoss || s.upstream.Phase() != protocol.Between:
-		s.reply = nil // the client may be in the middle of an answer
 		return s.close(ClosedCut, UnansweredDrained, out)
 	case s.link == linkClosed:
 		return Orders{}
 	}
 	s.refuseOutstanding(RefusedDraining, Draining, out)
-	return s.finish(ClosedCut, out)
+	o := s.finish(ClosedCut, UnansweredDrained, out)
+	o.Linger = true
+	return o
 }
 
 // Idle ends the session if nothing is outstanding and nothing has moved for
-// the given time. Otherwise it returns how long until that may be so.
+// the given time. Otherwise it returns how long until that may be so, and zero
+// after the end. A session that is ending, but whose client does not take what
+// is left for it, is ended without.
 func (s *Session) Idle(timeout time.Duration, out *Batch) (Orders, time.Duration) {
-	if s.pairs.len() > 0 || s.link == linkDialing {
+	left := timeout - (out.At - s.active)
+	switch {
+	case s.link == linkClosed:
+		return Orders{}, 0
+	case s.pairs.len() > 0 || s.link == linkDialing:
 		return Orders{}, timeout
-	}
-	if left := timeout - (out.At - s.active); left > 0 {
+	case left > 0:
 		return Orders{}, left
+	case s.link == linkClosing:
+		return s.close(s.ending, s.why, out), 0
 	}
-	return s.close(ClosedIdle, UnansweredClientLeft, out), 0
+	s.active = out.At
+	return s.finish(ClosedIdle, UnansweredClientLeft, out), timeout
 }
 
 // TakeReply returns the session's own answers to the client, unless the client
@@ -307,41 +349,54 @@ func (s *Session) takeReply() []byte {
 	return reply
 }
 
-// drained adds the end of the session to o if the session drains and nothing
-// is outstanding any more.
+// drained turns o into the end of the session if it drains and nothing is
+// outstanding any more.
 func (s *Session) drained(o Orders, out *Batch) Orders {
 	if !s.draining || s.pairs.len() > 0 || s.link >= linkClosing {
 		return o
 	}
-	if s.link == linkUp && (s.upstream.Phase() != protocol.Between || s.client.Phase() != protocol.Between && !s.swallow) {
+	sending := s.client.Phase() != protocol.Between && !s.swallow && !s.clientDone
+	if s.link == linkUp && (sending || s.upstream.Phase() != protocol.Between) {
 		return o
 	}
-	end := s.finish(ClosedDrained, out)
+	end := s.finish(ClosedDrained, UnansweredDrained, out)
 	end.Pass = o.Pass
 	return end
 }
 
-// finish ends both directions at a message boundary.
-func (s *Session) finish(reason CloseReason, out *Batch) Orders {
-	if s.clientDone {
-		return s.close(ClosedByClient, UnansweredDrained, out)
-	}
+// finish ends both directions, the client's after all that is for it. What is
+// outstanding, and what the client still sends, stays unanswered.
+func (s *Session) finish(reason CloseReason, why Unanswered, out *Batch) Orders {
 	up := s.link == linkUp
-	s.link, s.ending = linkClosing, reason
-	return Orders{Flush: len(s.reply) > 0, EndClient: true, EndUpstream: up, DropUpstream: !up, Linger: true}
+	s.link, s.ending, s.why = linkClosing, reason, why
+	s.abandon(out)
+	return Orders{Flush: len(s.reply) > 0, EndClient: true, EndUpstream: up, DropUpstream: !up}
 }
 
-// close ends the session. What is still outstanding stays unanswered.
+// close ends the session.
 func (s *Session) close(reason CloseReason, why Unanswered, out *Batch) Orders {
-	if s.link == linkClosed {
+	switch s.link {
+	case linkClosed:
 		return Orders{}
+	case linkClosing:
+		reason = s.ending
+	default:
+		s.why = why
 	}
 	s.link = linkClosed
+	s.abandon(out)
+	if !s.clientDone && s.client.Phase() != protocol.Between {
+		out.Malformed[Client][protocol.FaultTruncated]++
+	}
 	out.Closed[reason]++
-	out.Unanswered[why] += int64(s.pairs.len())
+	return Orders{Close: true}
+}
+
+// abandon leaves unanswered what is outstanding.
+func (s *Session) abandon(out *Batch) {
+	out.Unanswered[s.why] += int64(s.pairs.len())
 	s.pairs = pairing{}
 	s.held = nil
-	return Orders{Flush: len(s.reply) > 0, Close: true}
 }
 
 // refuseOutstanding answers everything that is outstanding.

@@ -25,6 +25,7 @@ type bench struct {
 	last       Orders
 	clientEnd  bool // writing to the client was shut down
 	upEnd      bool // writing to the upstream was shut down
+	linger     bool
 	closed     bool
 }
 
@@ -57,11 +58,15 @@ func (b *bench) do(event func(*Session, *Batch) Orders) {
 	b.clientEnd = b.clientEnd || o.EndClient
 	b.upEnd = b.upEnd || o.EndUpstream
 	b.closed = b.closed || o.Close
+	b.linger = b.linger || o.Linger
 	if got, want := b.counts.InFlight(), int64(b.session.pairs.len()); got != want {
 		b.t.Fatalf("in flight by the counts: %d, outstanding: %d", got, want)
 	}
 	if got, want := b.counts.Sessions() == 0, b.closed; got != want {
 		b.t.Fatalf("session counted as closed: %t, want %t", got, want)
+	}
+	if o.EndClient {
+		b.do((*Session).ClientTold)
 	}
 }
 
@@ -107,8 +112,13 @@ func (b *bench) expect(toClient string, toUpstream ...string) {
 	}
 }
 
+// expectClosed expects the end of a session, if need be after the client has
+// reacted to it.
 func (b *bench) expectClosed(r CloseReason) {
 	b.t.Helper()
+	if b.clientEnd && !b.closed {
+		b.do((*Session).ClientEnded)
+	}
 	if !b.closed || b.counts.Closed[r] != 1 {
 		b.t.Errorf("closed by %v, want %s", b.counts.Closed, r)
 	}
@@ -230,7 +240,8 @@ func TestClientWaitsForTheUpstreamUntilItsBudgetIsSpent(t *testing.T) {
 		b.do((*Session).DialFailed)
 	}
 	ms := time.Millisecond
-	if want := []time.Duration{0, 100 * ms, 200 * ms, 400 * ms, 300 * ms}; !slices.Equal(pauses, want) {
+	// The last ones leave time for the attempt.
+	if want := []time.Duration{0, 100 * ms, 200 * ms, 400 * ms, 150 * ms, 75 * ms}; !slices.Equal(pauses, want) {
 		t.Errorf("pauses before the dials: got %v, want %v", pauses, want)
 	}
 	b.toUpstream = append(b.toUpstream, "nobody")
@@ -329,24 +340,22 @@ func TestDrainAnswersWhatIsOutstandingFirst(t *testing.T) {
 	if b.closed || b.clientEnd || !b.session.WantsClient() {
 		t.Fatal("did not wait for the rest of a request")
 	}
-	b.client("ished\n")
-	if b.session.WantsClient() {
-		t.Fatal("reads more requests")
-	}
+	b.client("ished\nREQ 3 new\nREQ 4 ne")
 	b.upstream("ACK 1\nACK 2")
 	if b.clientEnd {
 		t.Fatal("ended in the middle of an answer")
 	}
+	b.client("w\n")
 	b.upstream("\n")
-	if !b.clientEnd || !b.upEnd || !b.last.Linger || b.closed {
+	if !b.clientEnd || !b.upEnd || !b.linger || b.closed {
 		t.Fatalf("orders: %+v", b.last)
 	}
-	b.client("REQ 3 too late\n")
+	b.client("REQ 5 too late\n")
 	b.do(upstreamEnded)
 	b.do((*Session).ClientEnded)
-	b.expect("ACK 1\nACK 2\n", "REQ 1\nREQ 2 unfinished\n")
+	b.expect("NAK 3 sidecar draining\nACK 1\nACK 2\nNAK 4 sidecar draining\n", "REQ 1\nREQ 2 unfinished\n")
 	b.expectClosed(ClosedDrained)
-	if b.counts.Acked != 2 || b.counts.Unanswered[UnansweredDrained] != 1 {
+	if b.counts.Acked != 2 || b.counts.Refused[RefusedDraining] != 2 || b.counts.Unanswered[UnansweredDrained] != 1 {
 		t.Errorf("got %+v", b.counts)
 	}
 }
@@ -357,7 +366,7 @@ func TestCutRefusesWhatIsStillOutstanding(t *testing.T) {
 	b.do((*Session).Drain)
 	b.do((*Session).Cut)
 	b.expect("NAK 1 sidecar draining\n", "REQ 1\n")
-	if !b.clientEnd || !b.last.Linger || b.closed {
+	if !b.clientEnd || !b.linger || b.closed {
 		t.Fatalf("orders: %+v", b.last)
 	}
 	b.do((*Session).Cut)
@@ -400,6 +409,9 @@ func TestIdleSessionEndsButNotOneThatWaitsForAnAnswer(t *testing.T) {
 	b.now += again
 	b.do(idle)
 	b.expectClosed(ClosedIdle)
+	if b.do(idle); again != 0 {
+		t.Errorf("looks again in %s after the end", again)
+	}
 }
 
 func TestClientThatLeavesLeavesItsRequestsUnanswered(t *testing.T) {
@@ -409,5 +421,39 @@ func TestClientThatLeavesLeavesItsRequestsUnanswered(t *testing.T) {
 	b.expectClosed(ClosedClientLost)
 	if b.counts.Unanswered[UnansweredClientLeft] != 2 || b.counts.Malformed[Client][protocol.FaultTruncated] != 1 {
 		t.Errorf("got %+v", b.counts)
+	}
+}
+
+func TestClientIsToldTheEndBeforeItsConnectionIsClosed(t *testing.T) {
+	s := NewSession(foo.Protocol{}, &Policy{})
+	var out Batch
+	s.Start(&out)
+	s.Connected(&out)
+	s.ClientBytes([]byte("REQ 1\n"), &out)
+	s.Drain(&out)
+	if o := s.UpstreamBytes([]byte("ACK 1\n"), &out); !o.EndClient || o.Close {
+		t.Fatalf("orders after the last answer: %+v", o)
+	}
+	// The answer is still being written when the client ends its side.
+	if o := s.ClientEnded(&out); o.Close {
+		t.Fatal("closed under the last answer")
+	}
+	if o := s.ClientTold(&out); !o.Close || out.Closed[ClosedDrained] != 1 {
+		t.Fatalf("orders after everything was said: %+v, %+v", o, out.Closed)
+	}
+}
+
+func TestClientThatOnlyMakesRefusalsIsNotRead(t *testing.T) {
+	b := connected(t, Policy{RejectMalformed: true})
+	b.upstream("ACK 1 unfin") // so that refusals have to wait
+	for i := 0; b.session.WantsClient(); i++ {
+		if i > 2*maxReply {
+			t.Fatal("answers pile up without bound")
+		}
+		b.client("\n")
+	}
+	b.upstream("ished\n")
+	if !b.session.WantsClient() {
+		t.Error("the client is not read after its answers were taken")
 	}
 }

@@ -9,7 +9,7 @@ func (s *Session) ClientBytes(b []byte, out *Batch) (o Orders) {
 	}
 	s.active = out.At
 	out.Bytes[Client] += int64(len(b))
-	if (s.link == linkUp || s.link == linkEnded) && !s.swallow && !s.policy.RejectMalformed {
+	if s.passing() && !s.swallow && !s.draining && !s.policy.RejectMalformed {
 		o.Pass[0] = b
 		for len(b) > 0 {
 			n, m := s.client.Next(b)
@@ -23,27 +23,34 @@ func (s *Session) ClientBytes(b []byte, out *Batch) (o Orders) {
 	return s.drained(o, out)
 }
 
+// passing reports whether there is an upstream connection to write to.
+func (s *Session) passing() bool { return s.link == linkUp || s.link == linkEnded }
+
 // filter takes out of b the messages that are not to reach the upstream, and
 // answers them. It returns what is to be passed on: the start of a message that
 // was held back, and the rest, which it moves together in place.
 func (s *Session) filter(b []byte, out *Batch) (held, kept []byte) {
 	kept = b[:0]
 	for len(b) > 0 {
+		if !s.swallow && (!s.passing() || s.draining && s.client.Phase() == protocol.Between) {
+			s.swallow, s.swallowWhy = true, RefusedUnavailable
+			if s.draining {
+				s.swallowWhy = RefusedDraining
+			}
+		}
 		n, m := s.client.Next(b)
 		part := b[:n]
 		b = b[n:]
 		phase := s.client.Phase()
-		up := s.link == linkUp || s.link == linkEnded
-		bad := m.Kind == protocol.Malformed || phase == protocol.Bad
 		switch {
-		case s.swallow || !up:
+		case s.swallow:
 			s.swallow = m.Kind == 0
 			s.held = nil
-			s.refuse(m, up, out)
-		case s.policy.RejectMalformed && bad:
+			s.refuse(m, out)
+		case s.policy.RejectMalformed && (m.Kind == protocol.Malformed || phase == protocol.Bad):
 			s.swallow = m.Kind == 0
 			s.held = nil
-			s.reject(m, out)
+			s.refuse(m, out)
 		case s.policy.RejectMalformed && phase == protocol.Header:
 			s.held = append(s.held, part...)
 		default:
@@ -57,43 +64,31 @@ func (s *Session) filter(b []byte, out *Batch) (held, kept []byte) {
 	return held, kept
 }
 
-// refuse counts a message that is not passed on for want of an upstream
-// connection, or because its first part went down with one, and answers it if
-// it is a request.
-func (s *Session) refuse(m protocol.Message, up bool, out *Batch) {
-	switch {
-	case m.Kind == 0:
-		return
-	case m.Kind == protocol.Malformed:
-		s.reject(m, out)
-		return
-	case m.Kind != protocol.Request:
+// refuse counts a message that is not passed on, and answers it if somebody
+// waits for that.
+func (s *Session) refuse(m protocol.Message, out *Batch) {
+	told := s.link == linkClosing || s.link == linkEnded // there is no answering any more
+	switch m.Kind {
+	case protocol.Request:
+		out.Requests++
+		if told {
+			out.Unanswered[s.why]++
+			return
+		}
+		out.Refused[s.swallowWhy]++
+		text := Unavailable
+		if s.swallowWhy == RefusedDraining {
+			text = Draining
+		}
+		s.reply = s.protocol.AppendRefusal(s.reply, m.ID, text)
+	case protocol.Malformed:
+		out.Malformed[Client][m.Fault]++
+		if s.policy.RejectMalformed && !told {
+			out.Refused[RefusedUndecodable]++
+			s.reply = s.protocol.AppendUndecodable(s.reply)
+		}
+	default:
 		s.requested(m, out)
-		return
-	}
-	out.Requests++
-	if s.link == linkClosing {
-		out.Unanswered[UnansweredDrained]++
-		return
-	}
-	why := RefusedUnavailable
-	if up {
-		why = RefusedLost
-	}
-	out.Refused[why]++
-	s.reply = s.protocol.AppendRefusal(s.reply, m.ID, Unavailable)
-}
-
-// reject counts a malformed message that is not passed on, and answers it if
-// the policy says so.
-func (s *Session) reject(m protocol.Message, out *Batch) {
-	if m.Kind == 0 {
-		return
-	}
-	out.Malformed[Client][m.Fault]++
-	if s.policy.RejectMalformed && s.link != linkClosing {
-		out.Refused[RefusedUndecodable]++
-		s.reply = s.protocol.AppendUndecodable(s.reply)
 	}
 }
 

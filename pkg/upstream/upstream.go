@@ -119,6 +119,9 @@ func (u *Upstream) order() []*endpoint {
 
 // dial makes one attempt at one endpoint.
 func (u *Upstream) dial(ctx context.Context, e *endpoint) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	attempt, cancel := context.WithTimeout(ctx, u.options.ConnectTimeout)
 	defer cancel()
 	conn, err := u.options.Dial(attempt, e.network, e.address)
@@ -139,20 +142,20 @@ func (u *Upstream) dial(ctx context.Context, e *endpoint) (net.Conn, error) {
 // the one before.
 func (u *Upstream) note(e *endpoint, err error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	failedBefore := e.stats.LastError != ""
 	if err != nil {
 		e.stats.Failed++
 		e.stats.LastError, e.stats.LastFailure = err.Error(), u.options.Now()
-		if !failedBefore {
-			u.options.Log.Error(err, "upstream endpoint cannot be reached", "upstream", u.options.Name, "endpoint", e.stats.Address)
-		}
-		return
+	} else {
+		e.stats.Dialed++
+		e.stats.LastError = ""
 	}
-	e.stats.Dialed++
-	e.stats.LastError = ""
-	if failedBefore {
-		u.options.Log.Info("upstream endpoint reached again", "upstream", u.options.Name, "endpoint", e.stats.Address)
+	e.mu.Unlock()
+	switch log := u.options.Log.WithValues("upstream", u.options.Name, "endpoint", e.stats.Address); {
+	case err != nil && !failedBefore:
+		log.Error(err, "upstream endpoint cannot be reached")
+	case err == nil && failedBefore:
+		log.Info("upstream endpoint reached again")
 	}
 }
 

@@ -109,6 +109,19 @@ func TestAnAttemptThatIsCalledOffSaysNothingOfTheEndpoint(t *testing.T) {
 	}
 }
 
+func TestAttemptThatIsNotMadeSaysNothingOfTheEndpoint(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), -time.Second)
+	defer cancel()
+	n := &network{}
+	u := New(Options{Name: "up", Addresses: []string{"a:1"}, Dial: n.dial})
+	if _, err := u.Dial(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want a timeout", err)
+	}
+	if e := u.Stats().Endpoints[0]; len(n.take()) > 0 || e.Failed != 0 || e.LastError != "" {
+		t.Errorf("got %+v", e)
+	}
+}
+
 func TestAttemptIsBounded(t *testing.T) {
 	u := New(Options{Name: "up", Addresses: []string{"a:1"}, ConnectTimeout: time.Millisecond, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
