@@ -36,8 +36,9 @@ type Config struct {
 	Listeners []Listener `json:"listeners" jsonschema:"minItems=1"`
 	// The services that the listeners forward to.
 	//
-	// On change: upstreams that stay the same are not touched. New connections
-	// go by the new list, open ones go on as they are.
+	// On change: upstreams that stay the same are not touched. Open connections
+	// stay as they are; every upstream connection made from then on, also for a
+	// client that is connected already, goes by the new list.
 	Upstreams []Upstream `json:"upstreams" jsonschema:"minItems=1"`
 	// The HTTP server for probes, statistics and metrics.
 	Admin Admin `json:"admin"`
@@ -74,7 +75,8 @@ type Listener struct {
 	// Name of the upstream that gets the requests. May be left out if there is
 	// one upstream only.
 	//
-	// On change: new connections only.
+	// On change: open connections stay as they are. A client whose upstream
+	// connection was lost, or never came about, gets one to the new upstream.
 	Upstream string `json:"upstream" jsonschema:"minLength=1"`
 	// Most connections that clients may have open at once; one more is refused
 	// and counted. 0: no limit.
@@ -115,7 +117,8 @@ type Upstream struct {
 	// name or empty for this machine, or unix:/path. Several are tried in turn.
 	// May be left out if there is one upstream only.
 	//
-	// On change: new connections only.
+	// On change: open connections stay as they are. A client whose upstream
+	// connection was lost, or never came about, gets one to the new addresses.
 	Addresses []string `json:"addresses" jsonschema:"minItems=1"`
 	// Longest that one attempt to connect may take. At least 1ms.
 	//
@@ -201,8 +204,9 @@ type Drain struct {
 	//
 	// On change: applies to the next drain.
 	Delay Duration `json:"delay"`
-	// Longest that outstanding requests may take after that; the rest is
-	// answered with NAK. 0s: none is waited for.
+	// Longest that outstanding requests may take after that. Meanwhile new
+	// requests are answered with NAK, and so is whatever is left at the end. 0s:
+	// none is waited for.
 	//
 	// On change: applies to the next drain.
 	Timeout Duration `json:"timeout"`

@@ -43,12 +43,13 @@ func SaveLastGood(path string, c Config) error {
 	return nil
 }
 
-// LoadLastGood returns the configuration that SaveLastGood kept, checked like
-// any other. Flags and environment are in it already, as they were then.
-func LoadLastGood(path string) (Config, error) {
+// LoadLastGood is [Load] with the configuration that SaveLastGood kept in place
+// of o.File. Flags and environment are in it as they were then; those of today
+// win over it.
+func LoadLastGood(path string, o Options) (Config, error) {
 	data, err := readLimited(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("read last good configuration: %w", err)
 	}
-	return load(path, data, Options{Env: func(string) (string, bool) { return "", false }})
+	return load(path, data, o)
 }

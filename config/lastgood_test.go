@@ -23,7 +23,7 @@ func TestLastGoodIsBesideTheCheckpoint(t *testing.T) {
 	}
 }
 
-func TestLastGoodIsWhatRanNotWhatApplies(t *testing.T) {
+func TestLastGoodIsWhatRan(t *testing.T) {
 	want := loaded(t, Options{
 		File:  write(t, header+"log: {level: debug}\n"),
 		Flags: flags(t, "--listen", ":9000"),
@@ -34,10 +34,8 @@ func TestLastGoodIsWhatRanNotWhatApplies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The flags and variables of that time are in the file; today's are not
-	// laid over it, lest they make it invalid.
-	t.Setenv("FOO_SIDECAR_LOG_LEVEL", "nonsense")
-	got, err := LoadLastGood(file)
+	// The flags and variables of that time are in the file.
+	got, err := LoadLastGood(file, Options{Env: noEnv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,9 +55,47 @@ func TestLastGoodIsWhatRanNotWhatApplies(t *testing.T) {
 	}
 }
 
+func TestFlagsAndVariablesOfTodayWinOverTheLastGood(t *testing.T) {
+	kept := loaded(t, Options{
+		File:  write(t, header+"log: {level: debug}\ndrain: {delay: 7s}\n"),
+		Flags: flags(t, "--listen", ":9000", "--http", ":9001"),
+		Env:   env(map[string]string{"FOO_SIDECAR_FORWARD": "then:1"}),
+	})
+	file := filepath.Join(t.TempDir(), "last-good.yaml")
+	if err := SaveLastGood(file, kept); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		File:  write(t, "not read"),
+		Flags: flags(t, "--listen", ":9100"),
+		Env: env(map[string]string{
+			"FOO_SIDECAR_LISTEN":    ":9200", // the flag wins
+			"FOO_SIDECAR_FORWARD":   "now:1",
+			"FOO_SIDECAR_LOG_LEVEL": "warn",
+		}),
+	}
+	got, err := LoadLastGood(file, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := kept
+	want.Listeners[0].Address = ":9100"
+	want.Upstreams[0].Addresses[0] = "now:1"
+	want.Log.Level = LogWarn
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	o.Flags = flags(t, "--listen", "nowhere")
+	_, err = LoadLastGood(file, o)
+	if invalid, ok := errors.AsType[*InvalidError](err); !ok || invalid.FromFile() {
+		t.Errorf("a bad flag: got %v, want an *InvalidError that is not the file's", err)
+	}
+}
+
 func TestDamagedLastGoodIsNotUsed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "last-good.yaml")
-	if _, err := LoadLastGood(file); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := LoadLastGood(file, Options{Env: noEnv}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want that the file does not exist", err)
 	}
 	if err := SaveLastGood(file, Default()); err != nil {
@@ -72,7 +108,7 @@ func TestDamagedLastGoodIsNotUsed(t *testing.T) {
 	if err := os.WriteFile(file, data[:len(data)/2-3], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = LoadLastGood(file)
+	_, err = LoadLastGood(file, Options{Env: noEnv})
 	if _, ok := errors.AsType[*InvalidError](err); !ok {
 		t.Errorf("half a file: got %v, want an *InvalidError", err)
 	}

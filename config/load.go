@@ -52,8 +52,16 @@ func Load(o Options) (Config, error) {
 }
 
 // readLimited returns the content of a file, cut off beyond MaxFileSize by a
-// byte, so that it can be seen to be too large.
+// byte, so that it can be seen to be too large. It never waits: to open a pipe
+// would, until somebody writes to it, so only regular files are opened.
 func readLimited(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file, expected one or a link to one", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

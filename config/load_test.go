@@ -126,6 +126,51 @@ FOO_SIDECAR_LOG_FORMAT: got "xml", expected json or console`
 	}
 }
 
+func TestOnlyWhatTheFileAloneGotWrongIsFromTheFile(t *testing.T) {
+	const bad = header + "log: {level: loud}\n"
+	for name, test := range map[string]struct {
+		content   string // no file if empty
+		args      []string
+		variables map[string]string
+		want      bool
+	}{
+		"file":                       {content: bad, want: true},
+		"broken file":                {content: "{", want: true},
+		"file beside a good flag":    {content: bad, args: []string{"--listen", ":9000"}, want: true},
+		"file below a good variable": {content: bad, variables: map[string]string{"FOO_SIDECAR_LOG_LEVEL": "info"}, want: true},
+		"circle in the file": {
+			content: header + "upstreams: [{addresses: [':8002']}]\n",
+			want:    true,
+		},
+		"flag without a file":    {args: []string{"--listen", "nowhere"}},
+		"flag":                   {content: header, args: []string{"--listen", "nowhere"}},
+		"variable":               {content: header, variables: map[string]string{"FOO_SIDECAR_LOG_LEVEL": "loud"}},
+		"file and flag":          {content: bad, args: []string{"--listen", "nowhere"}},
+		"file and variable":      {content: bad, variables: map[string]string{"FOO_SIDECAR_DRAIN_TIMEOUT": "10"}},
+		"flag that clashes":      {content: header, args: []string{"--listen", ":8088"}},
+		"flag that makes a loop": {content: header, args: []string{"--listen", ":8001"}},
+		"flag after more problems than are listed": {
+			content: header + strings.Repeat("x: 1\n", 2*maxProblems),
+			args:    []string{"--listen", "nowhere"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := Options{Flags: flags(t, test.args...), Env: env(test.variables)}
+			if test.content != "" {
+				o.File = write(t, test.content)
+			}
+			_, err := Load(o)
+			invalid, ok := errors.AsType[*InvalidError](err)
+			if !ok {
+				t.Fatalf("got %v, want an *InvalidError", err)
+			}
+			if got := invalid.FromFile(); got != test.want {
+				t.Errorf("got %t, want %t, of:\n%v", got, test.want, err)
+			}
+		})
+	}
+}
+
 func TestFlagThatMakesACircleIsNamed(t *testing.T) {
 	got := problems(t, Options{Flags: flags(t, "--listen", ":8001")})
 	want := `upstreams[0].addresses[0]: ":8001" is listeners[0].address itself, ` +

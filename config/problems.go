@@ -22,7 +22,14 @@ type InvalidError struct {
 	// not be run. It tells where the last good configuration is
 	// (Checkpoint.Path) and whether it may be used (Reload.OnInvalid).
 	Salvaged Config
+
+	foreign bool // not of the file alone; kept apart, as Problems may be cut short
 }
+
+// FromFile reports whether the file alone is to blame: there is one, and no
+// value that a flag or an environment variable has set is part of any problem.
+// Only then can another file help, such as the last good configuration.
+func (e *InvalidError) FromFile() bool { return e.Source != "" && !e.foreign }
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
@@ -68,6 +75,7 @@ type findings struct {
 	places   []place // of the problems
 	origins  map[string]place
 	spoilt   map[string]bool // paths that were reported and do not hold what the user meant
+	foreign  bool            // a flag or an environment variable is part of a problem
 }
 
 func newFindings() *findings {
@@ -83,12 +91,20 @@ func (f *findings) report(path, format string, args ...any) {
 // reportAt is report for a problem whose place is not that of path's value.
 func (f *findings) reportAt(at place, path, format string, args ...any) {
 	f.spoilt[path] = true
+	f.foreign = f.foreign || at.name != ""
 	p := Problem{Path: path, Line: at.line, Message: fmt.Sprintf(format, args...)}
 	if at.name != "" {
 		p.Path = at.name
 	}
 	f.problems = append(f.problems, p)
 	f.places = append(f.places, at)
+}
+
+// reportBetween is report for a problem that the value at path has with the one
+// at other.
+func (f *findings) reportBetween(path, other, format string, args ...any) {
+	f.foreign = f.foreign || f.origin(other).name != ""
+	f.report(path, format, args...)
 }
 
 // origin returns where the value at path was written, or else where the
@@ -144,7 +160,7 @@ func (f *findings) err(source string, salvaged Config) error {
 	if more := len(order) - maxProblems; more > 0 {
 		sorted = append(sorted, Problem{Message: fmt.Sprintf("and %d more problems", more)})
 	}
-	return &InvalidError{Source: source, Problems: sorted, Salvaged: salvaged}
+	return &InvalidError{Source: source, Problems: sorted, Salvaged: salvaged, foreign: f.foreign}
 }
 
 // parent returns the path of what holds the value at path.

@@ -128,7 +128,7 @@ func (f *findings) readObject(path string, n *yaml.Node, t reflect.Type) map[str
 			f.reportAt(placeOf(key), path, "a key here is not plain text, expected one of %s", fields)
 			continue
 		case field == nil:
-			f.reportUnknown(path, key, fields)
+			f.reportUnknown(path, n, key, fields)
 			continue
 		case twice:
 			f.reportAt(placeOf(key), at, "given twice, first on line %d", first.line)
@@ -147,15 +147,27 @@ func (f *findings) readObject(path string, n *yaml.Node, t reflect.Type) map[str
 	return object
 }
 
-// reportUnknown reports a key that an object does not have.
-func (f *findings) reportUnknown(path string, key *yaml.Node, fields fields) {
+// reportUnknown reports a key of the mapping n at path that no such object has.
+func (f *findings) reportUnknown(path string, n, key *yaml.Node, fields fields) {
 	at := join(path, key.Value)
 	if meant := fields.nearest(key.Value); meant != "" {
 		f.reportAt(placeOf(key), at, "unknown key, did you mean %s?", meant)
-		f.spoilt[join(path, meant)] = true
+		if !hasKey(n, meant) { // else that one holds what the user meant
+			f.spoilt[join(path, meant)] = true
+		}
 		return
 	}
 	f.reportAt(placeOf(key), at, "unknown key, expected one of %s", fields)
+}
+
+// hasKey reports whether the mapping n has a key of exactly that name.
+func hasKey(n *yaml.Node, name string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if key := n.Content[i]; key.Kind == yaml.ScalarNode && key.Value == name {
+			return true
+		}
+	}
+	return false
 }
 
 // readList is read for a list. An element that was reported keeps its place,

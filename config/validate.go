@@ -142,7 +142,7 @@ func (f *findings) bind(taken []bound, b bound) []bound {
 	}
 	for _, other := range taken {
 		if b.endpoint.clashes(other.endpoint) {
-			f.report(b.path, "%q clashes with %q of %s, expected an address of its own", b.address, other.address, other.path)
+			f.reportBetween(b.path, other.path, "%q clashes with %q of %s, expected an address of its own", b.address, other.address, other.path)
 			return taken
 		}
 	}
@@ -161,7 +161,7 @@ func (f *findings) validateTarget(path, address, upstream string, taken []bound)
 	}
 	for _, b := range taken {
 		if b.upstream == upstream && e.reaches(b.endpoint) {
-			f.report(path, "%q is %s itself, so its requests would go round in a circle, expected another server", address, b.path)
+			f.reportBetween(path, b.path, "%q is %s itself, so its requests would go round in a circle, expected another server", address, b.path)
 			return
 		}
 	}

@@ -71,10 +71,6 @@ func (o WatchOptions) withDefaults() WatchOptions {
 // Fingerprint names the content of a file: equal contents have equal
 // fingerprints. It is empty if the file cannot be read.
 func Fingerprint(file string) string {
-	// Reading a pipe would wait, and take what it holds from its reader.
-	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
 	data, err := readLimited(file)
 	if err != nil {
 		return ""

@@ -22,7 +22,7 @@ func newDemo() *cobra.Command {
 talking, and shows the sidecar's statistics as they change. SIGINT (Ctrl-C) and
 SIGTERM end all of it, in order, and compare what client and sidecar counted.`,
 		Example: `  foo demo --sidecar bin/sidecar
-  foo demo --sidecar bin/sidecar -listen :9002 -- --log-level debug`,
+  foo demo --sidecar bin/sidecar -listen :9002 -- --config my.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
 				return cli.Usagef("unexpected argument %q; what is meant for the sidecar stands behind --", args[0])

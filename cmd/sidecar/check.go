@@ -25,7 +25,7 @@ exits with 2. Nothing is opened and nothing is connected to.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(config.Options{File: args[0]})
 			if err != nil {
-				return exitError(err)
+				return exitError(err, cmd.ErrOrStderr())
 			}
 			effective, err := config.Marshal(cfg)
 			if err != nil {

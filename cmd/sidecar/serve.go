@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +18,9 @@ import (
 
 // codeForced is the exit code after a second signal to end.
 const codeForced = 3
+
+// flushTime bounds how long the last lines may take to be read at the end.
+const flushTime = 500 * time.Millisecond
 
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{
@@ -46,7 +51,11 @@ Exit codes:
 
 // serve runs the sidecar until a signal ends it.
 func serve(ctx context.Context, o config.Options, stdout, stderr io.Writer) error {
-	log, err := telemetry.NewLogger(telemetry.LogOptions{Writer: stderr})
+	// Nobody has to read what the sidecar writes.
+	out, logs := telemetry.NewOutlet(stdout), telemetry.NewOutlet(stderr)
+	defer out.Close(flushTime)
+	defer logs.Close(flushTime)
+	log, err := telemetry.NewLogger(telemetry.LogOptions{Writer: logs})
 	if err != nil {
 		return err
 	}
@@ -57,19 +66,19 @@ func serve(ctx context.Context, o config.Options, stdout, stderr io.Writer) erro
 	ended := make(chan error, 1)
 	go func() {
 		ended <- sidecar.Run(ctx, sidecar.Options{
-			Config: o, Version: cli.Version(), Log: log, Stdout: stdout, Report: s.report, Reload: s.reload,
+			Config: o, Version: cli.Version(), Log: log, Stdout: out, Report: s.report, Reload: s.reload,
 		})
 	}()
 	select {
 	case err = <-ended:
-		return exitError(err)
+		return exitError(err, stderr)
 	case sig := <-s.end:
-		log.Info("signal received, draining; another one ends at once", "signal", sig.String())
 		drain()
+		log.Info("signal received, draining; another one ends at once", "signal", sig.String())
 	}
 	select {
 	case err = <-ended:
-		return exitError(err)
+		return exitError(err, stderr)
 	case sig := <-s.end:
 		// The process ends with its main function, whatever still runs.
 		log.Info("second signal received, ending at once", "signal", sig.String())
@@ -77,12 +86,14 @@ func serve(ctx context.Context, o config.Options, stdout, stderr io.Writer) erro
 	}
 }
 
-// exitError gives an invalid configuration its exit code.
-func exitError(err error) error {
-	if _, invalid := errors.AsType[*config.InvalidError](err); invalid {
-		return &cli.ExitError{Code: cli.CodeUsage, Err: err}
+// exitError gives an invalid configuration its exit code. What is wrong is
+// printed as it is, one line a problem, for people and editors.
+func exitError(err error, stderr io.Writer) error {
+	if _, invalid := errors.AsType[*config.InvalidError](err); !invalid {
+		return err
 	}
-	return err
+	fmt.Fprintln(stderr, err)
+	return &cli.ExitError{Code: cli.CodeUsage}
 }
 
 // signals are the signals that the process handles.

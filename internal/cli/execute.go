@@ -73,9 +73,10 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	default: // cobra refused the command line
 		exit = &ExitError{Code: CodeUsage, Err: err}
 	}
-	if exit.Err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+	if exit.Err == nil {
+		return exit.Code
 	}
+	_, _ = fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
 	if exit.Code == CodeUsage {
 		_, _ = fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	}

@@ -69,6 +69,8 @@ type Listener struct {
 	sessions map[*relay]struct{}
 	draining bool
 	running  sync.WaitGroup // sessions, and what drains or turns away clients
+
+	fullLogged time.Duration // when it was last logged that the limit is reached, or zero
 }
 
 // maxTurnedAway bounds how many clients at a time are told why they are turned
@@ -155,6 +157,10 @@ func (l *Listener) handle(conn net.Conn) {
 		return
 	}
 	if s.MaxConnections > 0 && len(l.sessions) >= s.MaxConnections {
+		if now := l.options.Now(); l.fullLogged == 0 || now-l.fullLogged >= time.Minute {
+			l.fullLogged = max(now, 1)
+			l.options.Log.Info("connection limit reached, turning clients away", "limit", s.MaxConnections)
+		}
 		l.running.Go(func() { l.turnAway(conn) })
 		return
 	}

@@ -237,8 +237,12 @@ func (r *relay) obey(o Orders) {
 	}
 	if o.Linger {
 		r.mu.Lock()
-		if !r.closed && r.linger == nil {
+		switch {
+		case r.closed:
+		case r.linger == nil:
 			r.linger = time.AfterFunc(lingerTime, r.cut)
+		default:
+			r.linger.Reset(lingerTime)
 		}
 		r.mu.Unlock()
 	}

@@ -110,6 +110,7 @@ func TestDrainDoesNotWaitForAClientThatDoesNotRead(t *testing.T) {
 	up := <-s.upstream
 	go io.Copy(io.Discard, up)
 	s.say(s.client, "REQ 1\nREQ 2\n")
+	s.seen.await(t, "the requests", func(c Counts) bool { return c.Requests == 2 })
 	s.say(up, "ACK 1\n") // and the client does not take it
 	s.seen.await(t, "the answer", func(c Counts) bool { return c.Acked == 1 })
 	s.drain(true)

@@ -290,8 +290,12 @@ func (s *Session) ClientLost(out *Batch) Orders {
 // requests are refused from now on.
 func (s *Session) Drain(out *Batch) Orders {
 	s.draining = true
-	if s.link == linkEnded {
+	switch s.link {
+	case linkEnded:
 		return s.finish(ClosedByUpstream, UnansweredUpstreamLost, out)
+	case linkDialing: // what the client has sent was not read yet: it is refused
+		s.link = linkDown
+		return Orders{Linger: true}
 	}
 	return s.drained(Orders{}, out)
 }
@@ -307,8 +311,12 @@ func (s *Session) Cut(out *Batch) Orders {
 	case s.link == linkClosed:
 		return Orders{}
 	}
+	reason := ClosedCut
+	if s.draining && s.pairs.len() == 0 {
+		reason = ClosedDrained
+	}
 	s.refuseOutstanding(RefusedDraining, Draining, out)
-	o := s.finish(ClosedCut, UnansweredDrained, out)
+	o := s.finish(reason, UnansweredDrained, out)
 	o.Linger = true
 	return o
 }

@@ -373,6 +373,18 @@ func TestCutRefusesWhatIsStillOutstanding(t *testing.T) {
 	b.expectClosed(ClosedCut)
 }
 
+func TestDrainRefusesWhatAClientHasSentWhileItWaited(t *testing.T) {
+	b := newBench(t, Policy{Budget: time.Minute})
+	b.toUpstream = append(b.toUpstream, "nobody")
+	b.do((*Session).Drain)
+	if b.closed || b.clientEnd || !b.linger || !b.session.WantsClient() {
+		t.Fatalf("orders: %+v", b.last)
+	}
+	b.client("REQ 1\nREQ 2\n")
+	b.expect("NAK 1 sidecar draining\nNAK 2 sidecar draining\n", "nobody")
+	b.expectClosed(ClosedDrained)
+}
+
 func TestCutInTheMiddleOfAnAnswerClosesAtOnce(t *testing.T) {
 	b := connected(t, Policy{})
 	b.client("REQ 1\nREQ 2\n")

@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -48,12 +47,15 @@ func (s *sidecar) recover(ctx context.Context, cfg config.Config) error {
 	k := s.newKeeper(cfg.Checkpoint, cfg.Listeners[0].Name)
 	saved, recovery, err := k.Recover(ctx)
 	if err != nil {
-		if unusable(err) && cfg.Checkpoint.OnDamaged == config.OnDamagedFail {
+		if cfg.Checkpoint.OnDamaged == config.OnDamagedFail {
 			return fmt.Errorf("recover from %s: %w; move the file away to start without it, or set checkpoint.onDamaged to continue", cfg.Checkpoint.Path, err)
 		}
 		s.log.Error(err, "the checkpoint is not usable as it is", "path", cfg.Checkpoint.Path, "recoveredFrom", recovery.Source)
 	}
 	if recovery.Source == "" {
+		if err != nil {
+			s.keeper.note(&telemetry.Recovered{Damage: err.Error()})
+		}
 		return nil
 	}
 	for name := range names(saved) {
@@ -62,25 +64,15 @@ func (s *sidecar) recover(ctx context.Context, cfg config.Config) error {
 			recovery.Problem = err.Error()
 		}
 	}
-	s.keeper.mu.Lock()
-	s.keeper.recovery = &telemetry.Recovered{
+	s.keeper.note(&telemetry.Recovered{
 		From:           recovery.Source,
 		AgeSeconds:     recovery.Age.Seconds(),
 		WindowCoverage: recovery.WindowCoverage,
 		Restarts:       recovery.Restarts,
 		Damage:         recovery.Problem,
-	}
-	s.keeper.mu.Unlock()
+	})
 	s.log.Info("recovered", "from", recovery.Source, "age", recovery.Age.String(), "windowCoverage", recovery.WindowCoverage)
 	return nil
-}
-
-// unusable reports whether err says that a checkpoint is not what it should be.
-func unusable(err error) bool {
-	_, damaged := errors.AsType[*checkpoint.DamagedError](err)
-	_, foreign := errors.AsType[*checkpoint.ForeignError](err)
-	_, newer := errors.AsType[*checkpoint.VersionError](err)
-	return damaged || foreign || newer
 }
 
 // setKeeper keeps checkpoints as wanted from now on.
@@ -147,6 +139,13 @@ func (k *keeper) state() telemetry.CheckpointState {
 		state.LastError = stats.LastError
 	}
 	return state
+}
+
+// note remembers what was recovered, or why nothing could be.
+func (k *keeper) note(r *telemetry.Recovered) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.recovery = r
 }
 
 func (k *keeper) recovered() *telemetry.Recovered {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -279,13 +280,13 @@ func (l *listener) stopAccepting() {
 	<-l.done
 }
 
-// list returns the listeners that run.
+// list returns the listeners that run, by name.
 func (ls *listeners) list() []*listener {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	list := make([]*listener, 0, len(ls.running))
-	for _, l := range ls.running {
-		list = append(list, l)
+	for _, name := range slices.Sorted(maps.Keys(ls.running)) {
+		list = append(list, ls.running[name])
 	}
 	return list
 }

@@ -6,25 +6,26 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"syscall"
 	"time"
 
 	"github.com/foo-protocol/foo-sidecar/config"
 )
 
-// load returns the configuration to start with. If it is invalid, but one that
-// was good before has been kept and may be used, that one is returned together
-// with what is wrong.
+// load returns the configuration to start with. If its file is invalid, but one
+// that was good before has been kept and may be used, that one is returned
+// together with what is wrong.
 func load(o config.Options) (cfg config.Config, invalid, err error) {
 	cfg, err = config.Load(o)
 	wrong, ok := errors.AsType[*config.InvalidError](err)
-	if !ok || wrong.Salvaged.Reload.OnInvalid != config.OnInvalidLastGood {
+	if !ok || !wrong.FromFile() || wrong.Salvaged.Reload.OnInvalid != config.OnInvalidLastGood {
 		return cfg, nil, err
 	}
 	path := config.LastGoodPath(wrong.Salvaged.Checkpoint.Path)
 	if path == "" {
 		return cfg, nil, err
 	}
-	kept, keptErr := config.LoadLastGood(path)
+	kept, keptErr := config.LoadLastGood(path, o)
 	switch {
 	case errors.Is(keptErr, os.ErrNotExist):
 		return cfg, nil, err
@@ -43,42 +44,71 @@ func (s *sidecar) watch(ctx context.Context, since string) error {
 			case <-ctx.Done():
 				return nil
 			case <-s.options.Reload:
-				s.reload(ctx)
+			case <-s.retry.C:
 			}
+			s.reload(ctx)
 		}
 	}
-	err := config.Watch(ctx, config.WatchOptions{
+	trigger := make(chan struct{})
+	s.group.Go(func() error { s.ask(ctx, trigger); return nil })
+	return config.Watch(ctx, config.WatchOptions{
 		File:         s.options.Config.Path(),
 		Since:        since,
 		Changed:      func(bool) { s.reload(ctx) },
-		Trigger:      s.options.Reload,
+		Trigger:      trigger,
 		PollInterval: func() time.Duration { return time.Duration(s.state.config().Reload.PollInterval) },
 		Warn: func(err error) {
 			s.log.Error(err, "configuration changes are noticed late", "pollInterval", s.state.config().Reload.PollInterval.String())
 		},
 	})
-	if err != nil {
-		return fmt.Errorf("watch the configuration: %w", err)
+}
+
+// ask passes on the wishes for a reload: those of others, and our own to try a
+// change again.
+func (s *sidecar) ask(ctx context.Context, trigger chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.options.Reload:
+		case <-s.retry.C:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case trigger <- struct{}{}:
+		}
 	}
-	return nil
 }
 
 // reload loads the configuration and puts it in force. On any error what runs
-// goes on as it is.
+// goes on as it is. What failed for another reason than the document, such as an
+// address in use, is tried again.
 func (s *sidecar) reload(ctx context.Context) {
 	cfg, err := config.Load(s.options.Config)
+
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if ctx.Err() != nil { // the shutdown has begun
+		return
+	}
+	s.retry.Stop()
 	if err == nil && reflect.DeepEqual(cfg, s.state.config()) {
-		s.state.confirmed()
-		s.log.V(1).Info("configuration loaded again, nothing changed")
+		if s.state.confirmed() {
+			s.log.Info("configuration is good again, nothing changed", "generation", s.state.get().Generation)
+		}
 		return
 	}
 	var c *change
 	if err == nil {
-		c, err = s.prepare(ctx, cfg)
+		if c, err = s.prepare(ctx, cfg); err != nil {
+			s.retry.Reset(time.Duration(s.state.config().Reload.PollInterval))
+		}
 	}
 	if err != nil {
-		s.state.refused(err)
-		s.log.Error(err, "configuration not reloaded, the last good one stays in force", "generation", s.state.get().Generation)
+		if s.state.refused(err) {
+			s.log.Error(err, "configuration not reloaded, the last good one stays in force", "generation", s.state.get().Generation)
+		}
 		return
 	}
 	s.state.accepted(cfg)
@@ -98,12 +128,12 @@ type change struct {
 func (s *sidecar) prepare(ctx context.Context, cfg config.Config) (*change, error) {
 	sockets, err := s.listeners.plan(ctx, cfg.Listeners)
 	if err != nil {
-		return nil, err
+		return nil, s.explain(err)
 	}
 	admin, err := s.admin.plan(ctx, cfg.Admin)
 	if err != nil {
 		sockets.abandon()
-		return nil, err
+		return nil, s.explain(err)
 	}
 	return &change{
 		config:    cfg,
@@ -113,11 +143,26 @@ func (s *sidecar) prepare(ctx context.Context, cfg config.Config) (*change, erro
 	}, nil
 }
 
+// explain adds what to do to an error of opening a socket.
+func (s *sidecar) explain(err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	return fmt.Errorf("%w\nanother process listens there, or this sidecar itself with an overlapping address: "+
+		"give that one up first, in a change of its own; it is tried again each %s", err, s.state.config().Reload.PollInterval)
+}
+
+// setLog sets level and format of the log, which were checked with the
+// configuration.
+func (s *sidecar) setLog(l config.Log) {
+	if err := errors.Join(s.log.SetLevel(string(l.Level)), s.log.SetFormat(string(l.Format))); err != nil {
+		panic("BUG: the configuration was not checked: " + err.Error())
+	}
+}
+
 // inForce does the rest of a change.
 func (s *sidecar) inForce(ctx context.Context, c *change) {
-	// The log was checked with the configuration.
-	s.log.SetLevel(string(c.config.Log.Level))   //nolint:errcheck // See above.
-	s.log.SetFormat(string(c.config.Log.Format)) //nolint:errcheck // See above.
+	s.setLog(c.config.Log)
 	s.upstreams.set(c.upstreams)
 	s.setListeners(ctx, c)
 	s.setAdmin(ctx, c)

@@ -108,7 +108,7 @@ func TestReloadWithAnAddressInUseChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	i := launch(t, "listeners: [{name: a, address: '127.0.0.1:0'}]")
+	i := launch(t, "reload: {pollInterval: 10ms}\nlisteners: [{name: a, address: '127.0.0.1:0'}]")
 	before := i.address("a")
 	i.write(document(i.dir, fmt.Sprintf("listeners:\n- {name: b, address: '127.0.0.1:0'}\n- {name: c, address: '%s'}", taken.Addr())))
 	status := i.await("the refusal", func(_ int, status map[string]any) bool { return configOf(status)["last_error"] != nil })
@@ -121,6 +121,8 @@ func TestReloadWithAnAddressInUseChangesNothing(t *testing.T) {
 	if listeners := status["listeners"].([]any); len(listeners) != 1 {
 		t.Errorf("listeners: %v", listeners)
 	}
+	taken.Close() // and without another word
+	i.awaitGeneration(2)
 }
 
 func TestListenersCanExchangeTheirAddresses(t *testing.T) {
@@ -192,6 +194,9 @@ func TestInvalidFileAtTheStartFallsBackToTheLastGood(t *testing.T) {
 	if c := configOf(status); c["degraded"] != true || !strings.Contains(c["last_error"].(string), "maxConnections") {
 		t.Errorf("got %v, want degraded, and why", c)
 	}
+	if log := again.log.String(); !strings.Contains(log, "starting with the last good one") || !strings.Contains(log, "maxConnections") {
+		t.Errorf("the log does not say so: %s", log)
+	}
 	_, body := again.get("/config")
 	listener := body["effective"].(map[string]any)["listeners"].([]any)[0].(map[string]any)
 	if listener["maxConnections"] != 7.0 {
@@ -229,12 +234,18 @@ func TestReadinessWaitsForTheUpstreamOnlyIfConfigured(t *testing.T) {
 	if status["status"] != "ready" {
 		t.Errorf("got %v, want ready", status)
 	}
+	back := nobody.Addr().String()
 	required := strings.Replace(document(i.dir, extra), "admin: {", "admin: {readiness: {requireUpstream: true}, ", 1)
 	i.write(required)
 	i.awaitGeneration(2)
 	if code, status := i.get("/status"); code != http.StatusServiceUnavailable || !strings.Contains(fmt.Sprint(status["reasons"]), "upstream") {
 		t.Errorf("got %d %v, want 503 because of the upstream", code, status)
 	}
+	conn.Close()
+	ln, err := net.Listen("tcp", back)
+	must(t, err)
+	defer ln.Close()
+	i.await("ready again, though no client comes", func(code int, _ map[string]any) bool { return code == http.StatusOK })
 }
 
 func TestSocketOfADeadProcessIsReplacedAndThatOfALiveOneIsNot(t *testing.T) {

@@ -2,8 +2,10 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,6 +39,8 @@ type sidecar struct {
 	now      func() time.Duration
 	group    *errgroup.Group // of everything that runs
 
+	applying  sync.Mutex  // held while a change is made, and from the shutdown on
+	retry     *time.Timer // fires when a change that could not be made is tried again
 	listeners listeners
 	upstreams upstreams
 	admin     adminServer
@@ -65,26 +69,47 @@ func Run(ctx context.Context, o Options) error {
 		now:      now,
 		registry: telemetry.NewRegistry(telemetry.Options{Now: now}),
 		group:    group,
+		retry:    time.NewTimer(time.Hour),
 	}
+	s.retry.Stop()
 	s.state.wanted(cfg, invalid)
+	s.setLog(cfg.Log)
+	if invalid != nil {
+		s.log.Error(invalid, "the configuration is invalid, starting with the last good one")
+	}
 	if err := s.start(serving, cfg); err != nil {
 		return err
 	}
 	background, stopBackground := context.WithCancel(serving)
 	defer stopBackground()
-	watching := make(chan struct{})
 	group.Go(func() error { s.report(background); return nil })
-	group.Go(func() error { defer close(watching); return s.watch(background, since) })
+	group.Go(func() error { s.probe(background); return nil })
+	var watchErr error
+	watched := make(chan struct{}) // closed when watchErr is set
+	go func() {
+		defer close(watched)
+		watchErr = s.watch(background, since)
+	}()
 
 	select {
 	case <-ctx.Done():
 	case <-serving.Done(): // a part has failed
+	case <-watched: // and so has this one
 	}
 	stopBackground()
-	<-watching // so that no reload gets in the way
 	s.shutdown(serving)
 	stop()
-	return group.Wait()
+	err = group.Wait()
+	select {
+	case <-watched:
+		if watchErr != nil {
+			err = errors.Join(err, fmt.Errorf("watch the configuration: %w", watchErr))
+		}
+	case <-time.After(time.Second):
+		// Its file system hangs. The goroutine is left behind with the process.
+		s.log.Info("the configuration file can't be read, ending without it")
+	}
+	return err
 }
 
 // start restores what was counted and puts the first configuration in force.
@@ -121,8 +146,10 @@ func (s *sidecar) report(ctx context.Context) {
 
 // shutdown ends what serves; the package comment has the list.
 func (s *sidecar) shutdown(ctx context.Context) {
+	s.state.drain()   // 1
+	s.applying.Lock() // a change that is being made is finished, and no other begins
+	defer s.applying.Unlock()
 	cfg := s.state.config()
-	s.state.drain() // 1
 	s.log.Info("draining", "delay", cfg.Drain.Delay.String(), "timeout", cfg.Drain.Timeout.String(), "connections", s.listeners.sessions())
 	if cfg.Drain.Delay > 0 {
 		select { // 2

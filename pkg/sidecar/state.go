@@ -37,6 +37,7 @@ func (st *state) wanted(cfg config.Config, invalid error) {
 	st.reloads = telemetry.ConfigState{Generation: 1, Hash: config.Hash(cfg), LoadedAt: time.Now()}
 	if invalid != nil {
 		st.reloads.Degraded = true
+		st.reloads.Failures = 1
 		st.reloads.LastError, st.reloads.LastErrorAt = invalid.Error(), time.Now()
 	}
 }
@@ -51,11 +52,14 @@ func (st *state) accepted(cfg config.Config) {
 	st.good()
 }
 
-// confirmed notes a reload that found nothing new.
-func (st *state) confirmed() {
+// confirmed notes a reload that found nothing new. It reports whether the one
+// before had failed.
+func (st *state) confirmed() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	failed := st.reloads.LastError != ""
 	st.good()
+	return failed
 }
 
 // good notes that what runs is what the file says. st.mu must be held.
@@ -65,12 +69,14 @@ func (st *state) good() {
 	st.reloads.Degraded = false
 }
 
-// refused notes a reload that failed.
-func (st *state) refused(err error) {
+// refused notes a reload that failed. It reports whether that is news.
+func (st *state) refused(err error) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	news := st.reloads.LastError != err.Error()
 	st.reloads.Failures++
 	st.reloads.LastError, st.reloads.LastErrorAt = err.Error(), time.Now()
+	return news
 }
 
 func (st *state) drain() {

@@ -11,8 +11,8 @@ import (
 	"github.com/foo-protocol/foo-sidecar/pkg/upstream"
 )
 
-// upstreams are the upstreams of the configuration in force. Sessions keep the
-// one that they began with.
+// upstreams are the upstreams of the configuration in force. Connections to the
+// ones before are left as they are.
 type upstreams struct {
 	mu   sync.Mutex // guards list; nothing blocks under it
 	list upstreamPlan
@@ -71,11 +71,17 @@ func (us *upstreams) get(name string) *upstream.Upstream {
 	panic("BUG: the configuration refers to no upstream " + name)
 }
 
-func (us *upstreams) stats() []upstream.Stats {
+// current returns the upstreams in force. Nobody changes the list.
+func (us *upstreams) current() upstreamPlan {
 	us.mu.Lock()
 	defer us.mu.Unlock()
-	stats := make([]upstream.Stats, len(us.list))
-	for i, n := range us.list {
+	return us.list
+}
+
+func (us *upstreams) stats() []upstream.Stats {
+	current := us.current()
+	stats := make([]upstream.Stats, len(current))
+	for i, n := range current {
 		stats[i] = n.upstream.Stats()
 	}
 	return stats

@@ -95,7 +95,7 @@ type CheckpointState struct {
 
 // Recovered is what the process started from.
 type Recovered struct {
-	// Where the checkpoint was found.
+	// Where the checkpoint was found; empty if none could be used.
 	From string `json:"from"`
 	// How old it was at the start, in seconds.
 	AgeSeconds float64 `json:"age_seconds"`

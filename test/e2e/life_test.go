@@ -184,6 +184,64 @@ func TestReaderOfTheStatisticsMayLeave(t *testing.T) {
 	}
 }
 
+// TestNobodyHasToReadTheOutput gives the sidecar a pipe that is full.
+func TestNobodyHasToReadTheOutput(t *testing.T) {
+	_, upstream := serve(t)
+	unread, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unread.Close()
+	defer out.Close()
+	dir := t.TempDir()
+	mute := exec.Command(filepath.Join(bin, "sidecar"), "-listen", "unix:"+dir+"/s", "-http", "unix:"+dir+"/admin", "-forward", upstream, "-recovery-path", "")
+	mute.Stdout, mute.Stderr = out, out
+	mute.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	if err := mute.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- mute.Wait() }()
+	defer mute.Process.Kill()
+	if _, err := unread.Read(make([]byte, 1)); err != nil { // it has begun
+		t.Fatal(err)
+	}
+	// More than any pipe holds, over and over.
+	for range 50 {
+		if err := mute.Process.Signal(syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		if r := load(t, "unix:"+dir+"/s", "-requests", "10", "-connections", "1"); r.ACKs != 10 {
+			t.Fatalf("the client counted %+v", r)
+		}
+	}
+	if err := mute.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("it ended with: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("SIGTERM does not end it")
+	}
+}
+
+// TestMistakeInAFlagIsNotHiddenByTheLastGoodConfiguration starts a second time
+// where a good configuration was kept.
+func TestMistakeInAFlagIsNotHiddenByTheLastGoodConfiguration(t *testing.T) {
+	recovery := filepath.Join(t.TempDir(), "r")
+	s := sidecarFor(t, "127.0.0.1:1", recovery)
+	s.signal(syscall.SIGTERM)
+	s.expectExit(0)
+	again := start(t, "sidecar", "-listen", "8002", "-recovery-path", recovery)
+	again.expectExit(2)
+	if !strings.Contains(again.stderr.String(), "--listen") {
+		t.Errorf("the error does not name the flag: %s", again.stderr)
+	}
+}
+
 func TestKillCommandOfTheImage(t *testing.T) {
 	s := sidecarFor(t, "127.0.0.1:1", filepath.Join(t.TempDir(), "r"))
 	kill := filepath.Join(t.TempDir(), "kill")
