@@ -142,8 +142,8 @@ type Counts struct {
 	// AcceptErrors are the failures to accept a connection.
 	AcceptErrors int64
 	// Dialed and DialFailures are the attempts to reach the upstream that
-	// succeeded and that failed. Lost are the upstream connections that ended
-	// before their client was done.
+	// succeeded and that failed. Lost are the upstream connections that broke, or
+	// ended before their client had all its answers.
 	Dialed, DialFailures, Lost int64
 }
 

@@ -128,7 +128,7 @@ var metrics = []metric{
 		[]string{"listener"}, eachListener(func(t *Traffic, e emitter) {
 			e.count(t.Counts.AcceptErrors)
 		})},
-	{"upstream_connections_lost_total", counter, "Connections to an upstream that ended before their client was done.",
+	{"upstream_connections_lost_total", counter, "Connections to an upstream that broke, or ended before their client had all its answers.",
 		[]string{"listener"}, eachListener(func(t *Traffic, e emitter) {
 			e.count(t.Counts.Lost)
 		})},

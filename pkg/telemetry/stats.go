@@ -140,7 +140,7 @@ type UpstreamConnectionStats struct {
 	Dialed int64 `json:"dialed"`
 	// Attempts to connect that failed.
 	Failed int64 `json:"failed"`
-	// Connections that ended before their client was done.
+	// Connections that broke, or ended before their client had all its answers.
 	Lost int64 `json:"lost"`
 }
 
