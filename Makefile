@@ -132,7 +132,7 @@ ci: ## run all that has to pass before a change is merged
 
 .PHONY: image
 image: ## write dist/foo-sidecar-oci.tar, an OCI archive for amd64 and arm64; needs no Docker
-	cd tools && $(GO) run ./image -root .. -output ../dist/foo-sidecar-oci.tar -version '$(VERSION)'
+	cd tools && $(GO) run ./image -root .. -output "$(CURDIR)/dist/foo-sidecar-oci.tar" -version '$(VERSION)'
 
 .PHONY: docker
 docker: ## build the image foo-sidecar:dev with Docker
@@ -159,7 +159,7 @@ undeploy: ## stop what "make deploy" started; what the sidecar saved stays
 ##@ Housekeeping
 
 .PHONY: clean
-clean: ## remove what the targets above made
+clean: ## remove what the targets above built; what a sidecar saved in .data stays
 	rm -rf bin dist
 
 # The tools are built from the versions that tools/go.mod pins.

@@ -22,7 +22,7 @@ esac
 signal=${signal#SIG}
 [ -n "$signal" ] || fail "-s needs a signal after it"
 
-[ -f "$file" ] || fail "no sidecar runs here ($file is missing): start one with \"make run\""
+[ -f "$file" ] || fail "no sidecar of \"make run\" is running ($file is missing); signal another one with kill"
 pid=$(cat "$file")
 case $pid in
 '' | *[!0-9]*) fail "$file does not hold a process id: remove it" ;;

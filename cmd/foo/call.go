@@ -69,7 +69,7 @@ failed or an answer is missing.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&connect, "connect", defaultConnect, "`address` to connect to")
-	f.DurationVar(&timeout, "timeout", 5*time.Second, "`time` to wait for the connection, and then for the next answer; 0 is forever")
+	f.DurationVar(&timeout, "timeout", 15*time.Second, "`time` to wait for the connection, and then for the next answer; 0 is forever")
 	f.BoolVar(&asJSON, "json", false, "print each answer as a line of JSON")
 	return cmd
 }

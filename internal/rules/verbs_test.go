@@ -214,7 +214,7 @@ func TestMakeKillSaysWhyItSignalsNobody(t *testing.T) {
 	end()
 	foreign, _, _ := startProcess(t, "innocent")
 	for _, tc := range []struct{ file, want string }{
-		{filepath.Join(t.TempDir(), "none.pid"), "no sidecar runs here"},
+		{filepath.Join(t.TempDir(), "none.pid"), "no sidecar of "},
 		{pidFile(t, ""), "does not hold a process id"},
 		{pidFile(t, "-1"), "does not hold a process id"},
 		{pidFile(t, strconv.Itoa(ended)), "has ended"},

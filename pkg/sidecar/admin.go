@@ -112,7 +112,7 @@ func (s *sidecar) status() admin.Status {
 	}
 	reachable := false
 	for _, u := range snapshot.Upstreams {
-		reachable = reachable || u.Reachable()
+		reachable = reachable || u.Reachable() && u.Tried()
 		us := admin.UpstreamStatus{Name: u.Name, Reachable: u.Reachable(), Connections: u.Open}
 		for _, e := range u.Endpoints {
 			us.Endpoints = append(us.Endpoints, admin.EndpointStatus(e))
@@ -120,7 +120,7 @@ func (s *sidecar) status() admin.Status {
 		status.Upstreams = append(status.Upstreams, us)
 	}
 	if cfg.Admin.Readiness.RequireUpstream && !reachable {
-		status.Reasons = append(status.Reasons, "no upstream can be reached")
+		status.Reasons = append(status.Reasons, "no upstream can be reached, or none has been yet")
 	}
 	if since := s.state.drainingSince(); !since.IsZero() {
 		status.Reasons = append(status.Reasons, "draining")

@@ -102,6 +102,7 @@ func (s *sidecar) reload(ctx context.Context) {
 	var c *change
 	if err == nil {
 		if c, err = s.prepare(ctx, cfg); err != nil {
+			err = s.explain(err)
 			s.retry.Reset(time.Duration(s.state.config().Reload.PollInterval))
 		}
 	}
@@ -128,12 +129,12 @@ type change struct {
 func (s *sidecar) prepare(ctx context.Context, cfg config.Config) (*change, error) {
 	sockets, err := s.listeners.plan(ctx, cfg.Listeners)
 	if err != nil {
-		return nil, s.explain(err)
+		return nil, err
 	}
 	admin, err := s.admin.plan(ctx, cfg.Admin)
 	if err != nil {
 		sockets.abandon()
-		return nil, s.explain(err)
+		return nil, err
 	}
 	return &change{
 		config:    cfg,
@@ -143,7 +144,7 @@ func (s *sidecar) prepare(ctx context.Context, cfg config.Config) (*change, erro
 	}, nil
 }
 
-// explain adds what to do to an error of opening a socket.
+// explain adds what to do to an error of opening a socket in a reload.
 func (s *sidecar) explain(err error) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return err

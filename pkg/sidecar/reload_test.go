@@ -246,6 +246,8 @@ func TestReadinessWaitsForTheUpstreamOnlyIfConfigured(t *testing.T) {
 	must(t, err)
 	defer ln.Close()
 	i.await("ready again, though no client comes", func(code int, _ map[string]any) bool { return code == http.StatusOK })
+	ln.Close()
+	i.await("not ready, though no client comes", func(code int, _ map[string]any) bool { return code == http.StatusServiceUnavailable })
 }
 
 func TestSocketOfADeadProcessIsReplacedAndThatOfALiveOneIsNot(t *testing.T) {

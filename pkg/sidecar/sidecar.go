@@ -164,5 +164,5 @@ func (s *sidecar) shutdown(ctx context.Context) {
 	s.keeper.stop()           // 6
 	s.admin.stop()            // 7
 	total := s.snapshot().All.Counts
-	s.log.Info("sidecar stopped", "requests", total.ClientRequests(), "unanswered", total.UnansweredTotal())
+	s.log.Info("sidecar stopped", "uptime", s.now().String(), "requestsInUptime", total.ClientRequests(), "unanswered", total.UnansweredTotal())
 }

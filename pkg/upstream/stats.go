@@ -23,6 +23,16 @@ func (s Stats) Reachable() bool {
 	return len(s.Endpoints) == 0
 }
 
+// Tried reports whether there was an attempt to dial that ended.
+func (s Stats) Tried() bool {
+	for _, e := range s.Endpoints {
+		if e.Dialed+e.Failed > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // EndpointStats is a snapshot of one endpoint: one configured address, which
 // may be a name with several IP addresses behind it.
 type EndpointStats struct {
