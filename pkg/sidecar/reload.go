@@ -112,8 +112,9 @@ func (s *sidecar) reload(ctx context.Context) {
 		}
 		return
 	}
-	s.state.accepted(cfg)
 	s.inForce(ctx, c)
+	s.state.accepted(cfg)
+	s.keepLastGood(cfg)
 	s.log.Info("configuration reloaded", "generation", s.state.get().Generation, "config", config.Hash(cfg))
 }
 
@@ -168,7 +169,6 @@ func (s *sidecar) inForce(ctx context.Context, c *change) {
 	s.setListeners(ctx, c)
 	s.setAdmin(ctx, c)
 	s.setKeeper(ctx, c.config.Checkpoint)
-	s.keepLastGood(c.config)
 }
 
 // keepLastGood keeps a configuration that is in force for the next start.

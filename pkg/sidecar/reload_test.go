@@ -1,6 +1,8 @@
 package sidecar
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -79,6 +81,58 @@ func TestReloadsLoseNothing(t *testing.T) {
 func (i *instance) awaitInFlight(n int) {
 	i.t.Helper()
 	i.await("requests in flight", func(int, map[string]any) bool { return i.number("in_flight") >= float64(n) })
+}
+
+// TestRemovedListenerStillAnswersWhatIsOutstanding removes a listener with
+// requests in flight, whose answers come only when the client has finished.
+func TestRemovedListenerStillAnswersWhatIsOutstanding(t *testing.T) {
+	const requests = 50
+	up := server(t, requests)
+	extra := "upstreams: [{addresses: ['" + up + "']}]\ndrain: {timeout: 1m}\nlisteners:\n- {name: stays, address: '127.0.0.1:0'}\n"
+	i := launch(t, extra+"- {name: goes, address: '127.0.0.1:0'}")
+	conn, err := net.Dial("tcp", i.address("goes"))
+	must(t, err)
+	defer conn.Close()
+	for seq := range requests {
+		fmt.Fprintf(conn, "REQ %d x\n", seq+1)
+	}
+	i.awaitInFlight(requests)
+	i.write(document(i.dir, extra))
+	i.awaitGeneration(2)
+
+	in := bufio.NewReader(conn)
+	sent, answered := requests, 0
+	answer := func() string {
+		line, err := in.ReadString('\n')
+		must(t, err)
+		if line == fmt.Sprintf("ACK %d x\n", answered+1) {
+			answered++
+		}
+		return line
+	}
+	// What is sent until the drain has reached the session brings one answer more.
+	for {
+		sent++
+		fmt.Fprintf(conn, "REQ %d x\n", sent)
+		before := answered
+		if line := answer(); line == fmt.Sprintf("NAK %d sidecar draining\n", sent) {
+			break
+		} else if answered == before {
+			t.Fatalf("got %q after %d answers and %d requests", line, answered, sent)
+		}
+	}
+	must(t, conn.(*net.TCPConn).CloseWrite())
+	for answered < sent-1 {
+		before := answered
+		if line := answer(); answered == before {
+			t.Fatalf("got %q after %d answers", line, answered)
+		}
+	}
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end", err)
+	}
+	i.await("the end of the session", func(int, map[string]any) bool { return i.number("in_flight") == 0 })
+	i.expect(map[string]float64{"msg_req": float64(sent), "msg_ack": float64(answered), "nak_local": 1, "unanswered": 0})
 }
 
 func TestInvalidReloadChangesNothingAndIsShown(t *testing.T) {

@@ -122,6 +122,7 @@ func (s *sidecar) start(ctx context.Context, cfg config.Config) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	s.inForce(ctx, change)
+	s.keepLastGood(cfg)
 	s.log.Info("sidecar started", "version", s.options.Version, "config", config.Hash(cfg), "generation", s.state.get().Generation)
 	return nil
 }
