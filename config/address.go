@@ -41,6 +41,8 @@ type endpoint struct {
 var hostName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*` +
 	`[0-9_-]*[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.?$`)
 
+func isHostName(host string) bool { return len(host) <= 253 && hostName.MatchString(host) }
+
 // parseAddress checks an address. The error says what is wrong with it.
 func parseAddress(address string) (endpoint, error) {
 	if file, ok := strings.CutPrefix(address, unixPrefix); ok {
@@ -73,7 +75,7 @@ func parseAddress(address string) (endpoint, error) {
 	case err == nil && ip.IsUnspecified(), host == "":
 	case err == nil:
 		e.host = ip.Unmap().String()
-	case len(host) > 253 || !hostName.MatchString(host):
+	case !isHostName(host):
 		return endpoint{}, fmt.Errorf("the host is neither an IP address nor a DNS name, %s", expected)
 	default:
 		e.host = strings.ToLower(strings.TrimSuffix(host, "."))

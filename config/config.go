@@ -42,6 +42,8 @@ type Config struct {
 	Upstreams []Upstream `json:"upstreams" jsonschema:"minItems=1"`
 	// The HTTP server for probes, statistics and metrics.
 	Admin Admin `json:"admin"`
+	// What is told of single pairs, and where spans and metrics are sent.
+	Telemetry Telemetry `json:"telemetry"`
 	// What survives a crash of the sidecar.
 	Checkpoint Checkpoint `json:"checkpoint"`
 	// How the sidecar ends.
@@ -222,6 +224,10 @@ type Log struct {
 	//
 	// On change: at once.
 	Format LogFormat `json:"format"`
+	// Writes a line for each pair that telemetry.pairs chooses.
+	//
+	// On change: at once.
+	Access bool `json:"access"`
 }
 
 // Reload is how changes of the configuration file are noticed.
@@ -255,6 +261,7 @@ func defaults() Config {
 		Listeners:  []Listener{defaultListener()},
 		Upstreams:  []Upstream{defaultUpstream()},
 		Admin:      Admin{Address: "0.0.0.0:8088"},
+		Telemetry:  defaultTelemetry(),
 		Checkpoint: Checkpoint{
 			Path:      ".data/recovery.json",
 			Interval:  Duration(time.Second),

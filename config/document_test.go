@@ -88,7 +88,7 @@ func TestSchemaAcceptsWhatLoads(t *testing.T) {
 func TestSchemaRefusesWhatHasTheWrongForm(t *testing.T) {
 	schema := compiledSchema(t)
 	for _, name := range []string{
-		"unknown-keys", "wrong-types", "list-values", "nulls", "empty-values",
+		"unknown-keys", "telemetry-types", "wrong-types", "list-values", "nulls", "empty-values",
 		"no-version", "other-version", "version-wrong-type", "not-a-mapping", "text", "on-one-line",
 	} {
 		file := filepath.Join("testdata", name+".bad.yaml")
@@ -124,6 +124,10 @@ upstreams:
   - {name: "true", addresses: ["a:1", ":8001"]}
   - {name: "null", addresses: ["unix:/run/b c.sock"], connectTimeout: 1500ms, keepAlive: 0s}
 checkpoint: {path: ""}
+telemetry:
+  pairs: {ratio: 1, slow: 1500us, payload: show}
+  traces: {context: {extract: true, pattern: '^\s*"?trace(?:parent)?=([^\s;]{55})\b'}}
+  otlp: {endpoint: "https://[::1]:4318/v1", protocol: http/protobuf}
 `)})
 	effective, err := Marshal(want)
 	if err != nil {
@@ -159,6 +163,11 @@ func TestHashDependsOnTheEffectiveValuesOnly(t *testing.T) {
 	}
 	if got := Hash(loaded(t, Options{File: write(t, header+"drain: {timeout: 11s}\n")})); got == hash {
 		t.Error("another timeout has the same hash")
+	}
+	whole := loaded(t, Options{File: write(t, header+"telemetry: {pairs: {ratio: 1, slow: 60s}}\n")})
+	float := loaded(t, Options{File: write(t, header+"telemetry: {pairs: {ratio: 1.0, slow: 1m0s}}\n")})
+	if Hash(whole) != Hash(float) {
+		t.Error("the same values, written in other ways, have another hash")
 	}
 }
 

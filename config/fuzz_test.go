@@ -43,6 +43,22 @@ func FuzzSettings(f *testing.F) {
 	})
 }
 
+// FuzzTelemetrySettings holds the same of those that have a form of their own.
+func FuzzTelemetrySettings(f *testing.F) {
+	f.Add("0.5", "p99", "(a)", "http://collector:4317")
+	f.Add("1", "1h0.5us", `[\w]+(?P<parent>\pL)`, "https://[fe80::1%25eth0]/base")
+	f.Add(".nan", "0s", "(a", "http://user:password@host?x#y")
+	f.Add("-.inf", "none", "\xff\x00", "http://\u2028:70000")
+	f.Fuzz(func(t *testing.T, ratio, slow, pattern, endpoint string) {
+		checkLoad(t, []byte(header), env(map[string]string{
+			"FOO_SIDECAR_TELEMETRY_PAIRS_RATIO":            ratio,
+			"FOO_SIDECAR_TELEMETRY_PAIRS_SLOW":             slow,
+			"FOO_SIDECAR_TELEMETRY_TRACES_CONTEXT_PATTERN": pattern,
+			"FOO_SIDECAR_TELEMETRY_OTLP_ENDPOINT":          endpoint,
+		}))
+	})
+}
+
 // checkLoad loads a file and holds that it either says what is wrong, on one
 // line a problem, or gives a configuration that can be written and loaded again.
 func checkLoad(t *testing.T, data []byte, lookup func(string) (string, bool)) {

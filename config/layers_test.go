@@ -133,15 +133,25 @@ func TestEveryScalarOutsideListsHasAVariable(t *testing.T) {
 			want = others[0].(string)
 		case s.Type == "boolean":
 			want = strconv.FormatBool(s.Default != true)
+		case s.Type == "number":
+			want = "0.77"
+		case s.Type == "integer":
+			want = "77"
 		case s.Pattern == durationPattern:
+			want = "7s"
+		case s.Pattern == slowPattern:
 			want = "77ms"
+		case s.Format == "regex":
+			want = "(77)"
+		case s.Pattern != "":
+			want = "https://other:77"
 		}
 		c := loaded(t, Options{Env: env(map[string]string{name: want})})
 		if got := fmt.Sprint(at(jsonOf(t, c), leaf.path)); got != want {
 			t.Errorf("%s=%s: got %s", name, want, got)
 		}
 	}
-	if tested < 12 {
+	if tested < 25 {
 		t.Errorf("only %d keys were found to test", tested)
 	}
 }

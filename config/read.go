@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -106,7 +107,7 @@ func (f *findings) read(path string, n *yaml.Node, t reflect.Type) any {
 		if v := scalar(n, t); v != nil {
 			return v
 		}
-		if tag != "!!str" && isText(t) && t != reflect.TypeFor[Duration]() {
+		if tag != "!!str" && isText(t) && !hasUnit(t) {
 			f.report(path, "got %s, expected %s (in quotes)", got(n), expected(t))
 			return nil
 		}
@@ -210,6 +211,11 @@ func scalar(n *yaml.Node, t reflect.Type) any {
 		if n.Decode(&i) == nil {
 			return i
 		}
+	case t.Kind() == reflect.Float64 && (tag == "!!float" || tag == "!!int"):
+		var x float64
+		if n.Decode(&x) == nil && !math.IsNaN(x) && !math.IsInf(x, 0) {
+			return x
+		}
 	}
 	return nil
 }
@@ -219,6 +225,12 @@ var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 // isText reports whether a value of type t is written as text.
 func isText(t reflect.Type) bool {
 	return t.Kind() == reflect.String || reflect.PointerTo(t).Implements(textUnmarshaler)
+}
+
+// hasUnit reports whether what a number lacks to be a value of type t is a unit
+// rather than quotes.
+func hasUnit(t reflect.Type) bool {
+	return t == reflect.TypeFor[Duration]() || t == reflect.TypeFor[Slow]()
 }
 
 // wellFormed reports whether text has the form that type t demands.
@@ -242,6 +254,8 @@ func expected(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[Duration]():
 		return `a duration such as "3s" or "1m30s"`
+	case reflect.TypeFor[Slow]():
+		return `p99, none or a positive duration such as "50ms"`
 	case reflect.TypeFor[FileMode]():
 		return `an octal file mode such as "0666"`
 	}
@@ -254,6 +268,8 @@ func expected(t reflect.Type) string {
 		return "true or false"
 	case reflect.Int:
 		return "a whole number"
+	case reflect.Float64:
+		return "a number"
 	case reflect.String:
 		return "text"
 	}

@@ -56,6 +56,8 @@ func scalarSchema(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: durationPattern}
+	case reflect.TypeFor[Slow]():
+		return &jsonschema.Schema{Type: "string", Pattern: slowPattern}
 	case reflect.TypeFor[FileMode]():
 		return &jsonschema.Schema{Type: "string", Pattern: fileModePattern}
 	}
@@ -232,6 +234,8 @@ func typeName(s *jsonschema.Schema) string {
 	switch {
 	case s.Pattern == durationPattern:
 		return "duration"
+	case s.Pattern == slowPattern:
+		return "`p99`, `none` or duration"
 	case s.Pattern == fileModePattern:
 		return "octal mode in quotes"
 	case len(s.Enum) > 0:

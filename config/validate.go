@@ -35,6 +35,7 @@ func (f *findings) validate(c Config) {
 	}
 	f.validateNames("listeners", listeners)
 	f.validateAddresses(c)
+	f.validateTelemetry(c.Telemetry)
 
 	f.atLeast("checkpoint.interval", c.Checkpoint.Interval, minRepeat)
 	if file := c.Checkpoint.Path; f.intact("checkpoint.path") {

@@ -14,7 +14,10 @@ type Duration time.Duration
 
 // durationPattern is what a duration looks like; it stands in the JSON Schema
 // too. There is no sign: no key has a use for a negative duration.
-const durationPattern = `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
+const (
+	durationPattern = `^` + durationUnits + `$`
+	durationUnits   = `([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+`
+)
 
 var durationRegexp = regexp.MustCompile(durationPattern)
 
@@ -69,6 +72,50 @@ func (m *FileMode) UnmarshalText(text []byte) error {
 		return err
 	}
 	*m = FileMode(parsed)
+	return nil
+}
+
+// Slow says from which duration on a pair is slow: [SlowP99], [SlowNone], or
+// what a [Duration] looks like.
+type Slow string
+
+// The values of Slow that are not durations.
+const (
+	SlowP99  Slow = "p99"
+	SlowNone Slow = "none"
+)
+
+const slowPattern = `^(p99|none|` + durationUnits + `)$`
+
+// Threshold returns the fixed duration d from which on a pair is slow. It is
+// not ok if there is none; then p99 tells whether the rolling p99 takes its
+// place, or else no pair is slow.
+func (s Slow) Threshold() (d time.Duration, p99, ok bool) {
+	if s == SlowP99 || s == SlowNone {
+		return 0, s == SlowP99, false
+	}
+	var parsed Duration
+	if err := parsed.UnmarshalText([]byte(s)); err != nil {
+		return 0, false, false
+	}
+	return time.Duration(parsed), false, true
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. A duration gets its
+// shortest form.
+func (s *Slow) UnmarshalText(text []byte) error {
+	if v := Slow(text); v == SlowP99 || v == SlowNone {
+		*s = v
+		return nil
+	}
+	var d Duration
+	if err := d.UnmarshalText(text); err != nil {
+		return err
+	}
+	if d == 0 {
+		return fmt.Errorf("%q is not a positive duration", text)
+	}
+	*s = Slow(d.String())
 	return nil
 }
 
@@ -142,6 +189,45 @@ const (
 )
 
 func (LogFormat) values() []string { return names(LogJSON, LogConsole) }
+
+// Payload says whether the Data of messages is shown.
+type Payload string
+
+// The values of Payload.
+const (
+	PayloadRedact Payload = "redact"
+	PayloadShow   Payload = "show"
+)
+
+func (Payload) values() []string { return names(PayloadRedact, PayloadShow) }
+
+// TraceExporter says where spans go.
+type TraceExporter string
+
+// The values of TraceExporter.
+const (
+	TraceExporterAuto TraceExporter = "auto"
+	TraceExporterOTLP TraceExporter = "otlp"
+	TraceExporterNone TraceExporter = "none"
+)
+
+func (TraceExporter) values() []string {
+	return names(TraceExporterAuto, TraceExporterOTLP, TraceExporterNone)
+}
+
+// OTLPProtocol is how a collector is spoken to.
+type OTLPProtocol string
+
+// The values of OTLPProtocol.
+const (
+	OTLPProtocolAuto OTLPProtocol = "auto"
+	OTLPProtocolGRPC OTLPProtocol = "grpc"
+	OTLPProtocolHTTP OTLPProtocol = "http/protobuf"
+)
+
+func (OTLPProtocol) values() []string {
+	return names(OTLPProtocolAuto, OTLPProtocolGRPC, OTLPProtocolHTTP)
+}
 
 func names[T ~string](values ...T) []string {
 	all := make([]string, len(values))

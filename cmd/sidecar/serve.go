@@ -14,6 +14,7 @@ import (
 	"github.com/foo-protocol/foo-sidecar/internal/cli"
 	"github.com/foo-protocol/foo-sidecar/pkg/sidecar"
 	"github.com/foo-protocol/foo-sidecar/pkg/telemetry"
+	"github.com/foo-protocol/foo-sidecar/pkg/telemetry/otlp"
 )
 
 // codeForced is the exit code after a second signal to end.
@@ -59,6 +60,7 @@ func serve(ctx context.Context, o config.Options, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	otlp.RouteSDKErrors(log.WithName("otlp"))
 	s := listen()
 	defer s.stop()
 	ctx, drain := context.WithCancel(ctx)

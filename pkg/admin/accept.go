@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,6 +21,14 @@ func prefersJSON(h http.Header) bool {
 		}
 	}
 	return json > 0
+}
+
+// wantsHTML reports whether the client names HTML, as browsers do and programs
+// don't, and likes it as much as JSON.
+func wantsHTML(h http.Header) bool {
+	ranges := parseAccept(h.Values("Accept"))
+	named := slices.ContainsFunc(ranges, func(r mediaRange) bool { return r.kind == "text" && r.subtype == "html" && r.quality > 0 })
+	return named && ranges.quality("text/html") >= ranges.quality("application/json")
 }
 
 // mediaRange is one element of an Accept header.

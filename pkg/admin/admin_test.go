@@ -40,7 +40,10 @@ func fullOptions() Options {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = io.WriteString(w, "up 1\n")
 		}),
-		Pprof: func() bool { return true },
+		Events: func(bool) ([]byte, error) { return []byte("{}"), nil },
+		Recent: func() any { return map[string]any{"failed": []any{}} },
+		Tap:    func(context.Context, TapQuery) (<-chan []byte, error) { return nil, nil },
+		Pprof:  func() bool { return true },
 	}
 }
 
@@ -126,6 +129,9 @@ func TestEachPathAnswersReadsAndNothingElse(t *testing.T) {
 		"/stats":               {"application/json", statsLine},
 		"/metrics":             {"text/plain; version=0.0.4", "up 1\n"},
 		"/config":              {"application/json", `"kind": "SidecarConfig"`},
+		"/debug/recent":        {"application/json", `"failed": []`},
+		"/page/page.js":        {"text/javascript; charset=utf-8", "EventSource"},
+		"/page/page.css":       {"text/css; charset=utf-8", "prefers-color-scheme"},
 		"/debug/pprof/":        {"text/html; charset=utf-8", "goroutine"},
 		"/debug/pprof/heap":    {"application/octet-stream", ""},
 		"/debug/pprof/cmdline": {"text/plain; charset=utf-8", "admin.test"},
@@ -164,11 +170,11 @@ func TestUnknownPathSaysWhatExists(t *testing.T) {
 		options Options
 		want    []any
 	}{
-		"all of it": {fullOptions(), []any{"/", "/health", "/heartbeat", "/status", "/stats", "/metrics", "/config", "/debug/pprof/"}},
+		"all of it": {fullOptions(), []any{"/", "/health", "/heartbeat", "/status", "/stats", "/metrics", "/config", "/debug/recent", "/tap", "/events", "/page/", "/debug/pprof/"}},
 		"no source": {Options{}, []any{"/", "/health", "/heartbeat", "/status"}},
 	} {
 		s := serve(t, test.options)
-		for _, path := range []string{"/nothing", "/health/", "/stats/x", "/debug/pprof", "//health", "/%2e%2e/health"} {
+		for _, path := range []string{"/nothing", "/health/", "/stats/x", "/debug/pprof", "//health", "/page", "/page/x.js", "/page/", "/page/vendor", "/page/%2e%2e/doc.go", "/%2e%2e/health"} {
 			r := s.do(t, "GET", path)
 			doc := wantJSON(t, r, 404)
 			if d := cmp.Diff(test.want, doc["paths"]); d != "" {
@@ -180,7 +186,7 @@ func TestUnknownPathSaysWhatExists(t *testing.T) {
 		}
 	}
 	s := serve(t, Options{})
-	for _, path := range []string{"/stats", "/metrics", "/config", "/debug/pprof/", "/debug/pprof/heap"} {
+	for _, path := range []string{"/stats", "/metrics", "/config", "/debug/recent", "/tap", "/events", "/page/page.js", "/debug/pprof/", "/debug/pprof/heap"} {
 		wantJSON(t, s.do(t, "GET", path), 404)
 	}
 }

@@ -19,31 +19,56 @@ type endpoint struct {
 	exists      func() bool // nil: always
 }
 
+// below reports whether the endpoint is all paths that begin with its own.
+func (e endpoint) below() bool { return e.path == pageRoot || e.path == pprofRoot }
+
 type handler struct {
 	opts      Options
 	endpoints []endpoint // in the order of the index
+	broadcast broadcast
+	ended     chan struct{} // closed by end
 }
 
-// Handler answers requests from the sources in o.
-func Handler(o Options) http.Handler {
-	h := &handler{opts: o.withDefaults()}
+// Handler answers requests from the sources in o. Its streams end when their
+// clients leave; those of a [Server] also when it ends.
+func Handler(o Options) http.Handler { return newHandler(o) }
+
+func newHandler(o Options) *handler {
+	h := &handler{opts: o.withDefaults(), ended: make(chan struct{})}
+	h.broadcast.document = o.Events
+	h.broadcast.failed = func(err error) { h.opts.Log.Error(err, "the data of the status page can't be made") }
 	add := func(exists bool, path, about string, serve http.HandlerFunc) {
 		if exists {
 			h.endpoints = append(h.endpoints, endpoint{path: path, about: about, serve: serve})
 		}
 	}
-	add(true, "/", "this list", h.serveIndex)
+	add(true, "/", rootAbout(o), h.serveRoot)
 	add(true, "/health", "liveness: 200, or 503 if the process can't recover by itself", h.serveHealth)
 	add(true, "/heartbeat", "the same as /health", h.serveHealth)
 	add(true, "/status", "readiness: 200, or 503 and why not, and how each part is", h.serveStatus)
 	add(o.Stats != nil, "/stats", "the statistics as one line of JSON", h.serveStats)
 	add(o.Metrics != nil, "/metrics", "the metrics for Prometheus; for Accept: application/json the same as /stats", h.serveMetrics)
 	add(o.Config != nil, "/config", "the configuration that is running, and the last reload's outcome", h.serveConfig)
+	add(o.Recent != nil, "/debug/recent", "the last pairs that failed or were slow, and the last breaches of the protocol", h.serveRecent)
+	add(o.Tap != nil, "/tap", "pairs as they end, one line of JSON each, for as long as you read", h.serveTap)
+	add(o.Events != nil, "/events", "what the status page shows, each second, as server-sent events", h.serveEvents)
+	add(o.Events != nil, pageRoot, "the parts of the status page", h.servePage)
 	if o.Pprof != nil {
 		h.endpoints = append(h.endpoints, endpoint{pprofRoot, "profiles of the Go runtime", h.servePprof, o.Pprof})
 	}
 	return h
 }
+
+// rootAbout says what is at "/".
+func rootAbout(o Options) string {
+	if o.Events == nil {
+		return "this list"
+	}
+	return "the status page for browsers (Accept: text/html), else this list"
+}
+
+// end ends the streams, once.
+func (h *handler) end() { close(h.ended) }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -54,7 +79,7 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	serve := h.find(r.URL.Path)
 	switch {
 	case serve == nil:
-		h.writeJSON(w, http.StatusNotFound, problem{Error: fmt.Sprintf("there is no %.100q", r.URL.Path), Paths: h.paths()})
+		h.notFound(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		h.writeJSON(w, http.StatusMethodNotAllowed, problem{
@@ -72,7 +97,7 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // find returns what serves a path, nil if there is nothing.
 func (h *handler) find(path string) http.HandlerFunc {
 	for _, e := range h.existing() {
-		if path == e.path || e.path == pprofRoot && strings.HasPrefix(path, pprofRoot) {
+		if path == e.path || e.below() && strings.HasPrefix(path, e.path) {
 			return e.serve
 		}
 	}
@@ -97,6 +122,10 @@ func (h *handler) paths() []string {
 		paths[i] = e.path
 	}
 	return paths
+}
+
+func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
+	h.writeJSON(w, http.StatusNotFound, problem{Error: fmt.Sprintf("there is no %.100q", r.URL.Path), Paths: h.paths()})
 }
 
 func (h *handler) serveIndex(w http.ResponseWriter, _ *http.Request) {
@@ -130,15 +159,11 @@ func (h *handler) serveHealth(w http.ResponseWriter, _ *http.Request) {
 
 func (h *handler) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	s := h.opts.Status()
-	code, status := http.StatusOK, "ready"
+	code := http.StatusOK
 	if len(s.Reasons) > 0 {
-		code, status = http.StatusServiceUnavailable, "not ready"
+		code = http.StatusServiceUnavailable
 	}
-	h.writeJSON(w, code, struct {
-		State   string `json:"status"`
-		Version string `json:"version"`
-		Status
-	}{status, h.opts.Version, s})
+	h.writeJSON(w, code, s.Document(h.opts.Version))
 }
 
 func (h *handler) serveStats(w http.ResponseWriter, _ *http.Request) {
@@ -162,6 +187,10 @@ func (h *handler) serveMetrics(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) serveConfig(w http.ResponseWriter, _ *http.Request) {
 	h.writeJSON(w, http.StatusOK, h.opts.Config())
+}
+
+func (h *handler) serveRecent(w http.ResponseWriter, _ *http.Request) {
+	h.writeJSON(w, http.StatusOK, h.opts.Recent())
 }
 
 // catch ends a request whose source panicked, and that request only.
@@ -198,5 +227,6 @@ func (w *answer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap lets a profile extend its deadline, which is the connection's.
+// Unwrap lets profiles and streams set their deadlines, which are the
+// connection's.
 func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

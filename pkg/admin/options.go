@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"time"
 
@@ -24,6 +25,19 @@ type Options struct {
 	Config func() Config
 	// Metrics answers /metrics, unless the client prefers JSON.
 	Metrics http.Handler
+	// Events makes the document of the status page: one JSON object with the
+	// members that docs/http.md names. The first one that a page gets has the
+	// whole history; others need the newest points only. It is called once a
+	// second while somebody looks, never concurrently. Nil means that there is no
+	// status page.
+	Events func(first bool) ([]byte, error)
+	// Recent answers /debug/recent.
+	Recent func() any
+	// Tap starts a stream of pairs, which ends with ctx. Each element is one line
+	// of JSON and ends in a newline; the channel may be closed. What the reader
+	// doesn't take in time is to be left out: the reader may be slow. An error is
+	// [ErrTooMany], or says what is wrong with the query.
+	Tap func(ctx context.Context, query TapQuery) (<-chan []byte, error)
 	// Pprof says whether there is /debug/pprof/ now. Nil means never.
 	Pprof func() bool
 	// Log is told of panics and of the HTTP server's own troubles. The zero
@@ -78,6 +92,19 @@ type Status struct {
 	Config     ConfigStatus     `json:"config"`
 	Checkpoint CheckpointStatus `json:"checkpoint"`
 	Drain      DrainStatus      `json:"drain"`
+}
+
+// Document returns what /status answers, for JSON.
+func (s Status) Document(version string) any {
+	state := "ready"
+	if len(s.Reasons) > 0 {
+		state = "not ready"
+	}
+	return struct {
+		State   string `json:"status"`
+		Version string `json:"version"`
+		Status
+	}{state, version, s}
 }
 
 // ListenerStatus is how one listener is.

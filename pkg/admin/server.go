@@ -24,10 +24,11 @@ func NewServer(opts Options) *Server { return &Server{opts: opts.withDefaults()}
 
 // Serve answers requests that come through ln, which it closes, until ctx ends.
 // Requests in progress may then go on for a while; those that take longer are
-// cut. It returns nil if it ended because ctx did.
+// cut, and streams end at once. It returns nil if it ended because ctx did.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	handler := newHandler(s.opts)
 	server := &http.Server{
-		Handler:           Handler(s.opts),
+		Handler:           handler,
 		ReadHeaderTimeout: s.opts.ReadHeaderTimeout,
 		ReadTimeout:       s.opts.ReadTimeout,
 		WriteTimeout:      s.opts.WriteTimeout,
@@ -41,9 +42,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case err := <-served:
 		// Accepting has failed for good. Requests in progress fail with it.
 		_ = server.Close()
+		handler.end()
 		return fmt.Errorf("serve admin requests on %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
+	handler.end()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.ShutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {

@@ -39,6 +39,28 @@ func (f Fault) String() string {
 	return [NumFaults]string{"type", "seq", "range", "header", "truncated"}[f]
 }
 
+// Quirk is a way in which a well-formed message is not quite as the protocol
+// wants it.
+type Quirk uint8
+
+const (
+	// QuirkText is a text that is not UTF-8.
+	QuirkText Quirk = iota
+	// QuirkCRLF is a line that ends in a carriage return and a newline.
+	QuirkCRLF
+	// NumQuirks is the number of quirks, for arrays that are indexed by them.
+	NumQuirks
+)
+
+// String returns the quirk as statistics and metrics name it.
+func (q Quirk) String() string { return [NumQuirks]string{"non_utf8", "crlf"}[q] }
+
+// Quirks is a set of quirks: bit 1<<q is set for each quirk q.
+type Quirks uint8
+
+// Has reports whether q is in the set.
+func (s Quirks) Has(q Quirk) bool { return s&(1<<q) != 0 }
+
 // Message is what a decoder reports of a message that has ended.
 type Message struct {
 	// Kind is zero if no message ended.
@@ -48,6 +70,8 @@ type Message struct {
 	// Stray marks an answer that by its own words answers no request, whatever
 	// its ID says.
 	Stray bool
+	// Quirks are those of a well-formed message.
+	Quirks Quirks
 	// ID correlates a request with its answer.
 	ID int64
 	// Size counts the message's bytes on the wire, framing included.

@@ -131,11 +131,20 @@ type Counts struct {
 	Unanswered [NumUnanswered]int64
 	// Malformed are the undecodable messages, by the side that sent them.
 	Malformed [NumSides][protocol.NumFaults]int64
+	// Quirks are the well-formed messages that are not quite as the protocol wants
+	// them, by the side that sent them. One message may have several.
+	Quirks [NumSides][protocol.NumQuirks]int64
+	// DuplicateSeqs are the requests whose ID was outstanding already, and
+	// NonAscending those whose ID is not above the one before.
+	DuplicateSeqs, NonAscending int64
 	// Bytes were received from that side.
 	Bytes [NumSides]int64
 	// Opened are the sessions that began, Closed those that ended.
 	Opened int64
 	Closed [NumCloseReasons]int64
+	// Queued are the times that a session began to wait for an upstream
+	// connection, Dequeued those that it ceased to.
+	Queued, Dequeued int64
 	// Rejected are the connections that were turned away at the limit. They are
 	// not among Opened.
 	Rejected int64
@@ -161,10 +170,15 @@ func (c *Counts) Add(o *Counts) {
 	addAll(c.Unanswered[:], o.Unanswered[:])
 	for side := range o.Malformed {
 		addAll(c.Malformed[side][:], o.Malformed[side][:])
+		addAll(c.Quirks[side][:], o.Quirks[side][:])
 	}
+	c.DuplicateSeqs += o.DuplicateSeqs
+	c.NonAscending += o.NonAscending
 	addAll(c.Bytes[:], o.Bytes[:])
 	c.Opened += o.Opened
 	addAll(c.Closed[:], o.Closed[:])
+	c.Queued += o.Queued
+	c.Dequeued += o.Dequeued
 	c.Rejected += o.Rejected
 	c.AcceptErrors += o.AcceptErrors
 	c.Dialed += o.Dialed
@@ -213,18 +227,39 @@ func (c *Counts) UnansweredTotal() int64 { return sum(c.Unanswered[:]) }
 // Sessions is the number of sessions that are open.
 func (c *Counts) Sessions() int64 { return c.Opened - sum(c.Closed[:]) }
 
+// Waiting is the number of sessions that wait for an upstream connection.
+func (c *Counts) Waiting() int64 { return c.Queued - c.Dequeued }
+
 // Batch is what one event of a session, mostly one read, brought to light.
 type Batch struct {
 	Counts
-	// At is the time of the event, on the clock of [Options.Now].
+	// At is the time of the event, on the clock of [ListenerOptions.Now].
 	At time.Duration
 	// Latencies are those of the pairs in Counts: the time from the end of a
 	// request to the end of its answer.
 	Latencies []time.Duration
+
+	// Interest is what the observer wants to see besides; the driver asks for it
+	// before the event.
+	Interest *Interest
+	// Pairs are the requests that ended and that Interest wants, at most so many
+	// that a batch stays small. Omitted are those that found no room.
+	Pairs   []Pair
+	Omitted int64
+	// Violations are the first breaches of the protocol, if there is an Interest.
+	Violations []Violation
+	// Upstream is the session's upstream connection, nil if there has been none
+	// yet. Its Ended is set from the batch on that tells of its end.
+	Upstream *Connection
 }
 
-// An Observer is told what passes. Its method is called concurrently by many
-// sessions, must not block, and must not keep the batch.
+// An Observer is told what passes. Its methods are called concurrently by many
+// sessions and must not block. Batches of one session come one after the other.
 type Observer interface {
+	// Observe is told of a batch, of which it must keep nothing but the
+	// Connection, and that only to read it in later calls.
 	Observe(b *Batch)
+	// Interest returns what is wanted now, nil for nothing. It is called once a
+	// read.
+	Interest() *Interest
 }

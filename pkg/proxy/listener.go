@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,8 +26,12 @@ type ListenerOptions struct {
 	// Protocol is what is spoken. Required.
 	Protocol protocol.Protocol
 	// Observer returns whom one more session reports to. Required. It is called
+	// once with a zero SessionInfo, for what belongs to no session, and
 	// concurrently.
-	Observer func() Observer
+	Observer func(SessionInfo) Observer
+	// LastID is the ID of the last session, which listeners may share so that no
+	// two of their sessions have the same. Nil means one of its own.
+	LastID *atomic.Uint64
 	// Now is a clock that never goes backwards. Nil means the real one.
 	Now func() time.Duration
 	// Log is told of failures to accept. The zero Logger discards.
@@ -83,9 +89,12 @@ func NewListener(o ListenerOptions, s Settings) *Listener {
 		start := time.Now()
 		o.Now = func() time.Duration { return time.Since(start) }
 	}
+	if o.LastID == nil {
+		o.LastID = new(atomic.Uint64)
+	}
 	l := &Listener{
 		options:  o,
-		events:   o.Observer(),
+		events:   o.Observer(SessionInfo{}),
 		turn:     make(chan struct{}, maxTurnedAway),
 		sessions: make(map[*relay]struct{}),
 	}
@@ -170,7 +179,7 @@ func (l *Listener) handle(conn net.Conn) {
 		// by then.
 		dial:     func(ctx context.Context) (net.Conn, error) { return l.settings.Load().Upstream.Dial(ctx) },
 		now:      l.options.Now,
-		observer: l.options.Observer(),
+		observer: l.options.Observer(SessionInfo{ID: l.options.LastID.Add(1), Client: conn.RemoteAddr()}),
 		idle:     s.IdleTimeout,
 		session:  NewSession(l.options.Protocol, &s.Policy),
 	}
@@ -230,6 +239,20 @@ func (l *Listener) Drain(ctx context.Context) {
 	}
 	l.mu.Unlock()
 	l.running.Wait()
+}
+
+// Oldest returns how long the oldest of the outstanding requests has been
+// waiting, zero if there is none.
+func (l *Listener) Oldest() (age time.Duration) {
+	l.mu.Lock()
+	relays := slices.Collect(maps.Keys(l.sessions))
+	l.mu.Unlock()
+	for _, r := range relays {
+		if at, ok := r.oldest(); ok {
+			age = max(age, l.options.Now()-at)
+		}
+	}
+	return age
 }
 
 // Sessions returns the number of sessions that are open.

@@ -37,7 +37,7 @@ func newTally() *tally { return &tally{change: make(chan struct{}, 1)} }
 func (t *tally) Observe(b *Batch) {
 	t.mu.Lock()
 	t.counts.Add(&b.Counts)
-	if t.counts.InFlight() < 0 || t.counts.Sessions() < 0 {
+	if t.counts.InFlight() < 0 || t.counts.Sessions() < 0 || t.counts.Waiting() < 0 {
 		panic(fmt.Sprintf("more ended than began: %+v", t.counts))
 	}
 	t.mu.Unlock()
@@ -46,6 +46,8 @@ func (t *tally) Observe(b *Batch) {
 	default:
 	}
 }
+
+func (t *tally) Interest() *Interest { return nil }
 
 func (t *tally) get() Counts {
 	t.mu.Lock()
@@ -103,7 +105,7 @@ func serve(t testing.TB, s Settings) (*Listener, *tally, string) {
 func serveOn(t testing.TB, socket net.Listener, s Settings) (*Listener, *tally) {
 	t.Helper()
 	seen := newTally()
-	l := NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func() Observer { return seen }}, s)
+	l := NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func(SessionInfo) Observer { return seen }}, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- l.Serve(ctx, socket) }()
@@ -607,7 +609,7 @@ func TestSocketCanBeHandedOverWithoutRefusingAnybody(t *testing.T) {
 	}
 	seen := newTally()
 	newListener := func() *Listener {
-		return NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func() Observer { return seen }},
+		return NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func(SessionInfo) Observer { return seen }},
 			Settings{Upstream: dialTo(up.Addr().String())})
 	}
 	old := newListener()

@@ -16,6 +16,11 @@ type Policy struct {
 	// Budget is how long a client waits for an upstream connection before its
 	// requests are refused. Zero means for one attempt.
 	Budget time.Duration
+	// Carrier finds trace contexts in requests, for Propagation. Nil means that
+	// nobody looks for any, and requests are passed on as they are.
+	Carrier Carrier
+	// Propagation is what is done with them.
+	Propagation Propagation
 	// Backoff is the pause between attempts to reach the upstream.
 	Backoff Backoff
 }

@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"math"
 	"slices"
 	"time"
+
+	"github.com/foo-protocol/foo-sidecar/pkg/protocol"
 )
 
 // maxOutstanding bounds how many requests of one session are remembered, so
@@ -11,26 +14,40 @@ import (
 // are untouched.
 const maxOutstanding = 1 << 17
 
-// pairing remembers when each outstanding request of a session ended. Requests
-// may share a Seq; the answers then belong to them in their order.
+// sent is what is remembered of an outstanding request.
+type sent struct {
+	at   time.Duration // when it ended; zero is a hole
+	size int64
+	note *note // nil for most
+}
+
+// note is what is remembered of a request besides, if somebody wants it.
+type note struct {
+	chosen       bool   // by chance, when it was passed on
+	head         []byte // the message's first bytes
+	parent, span protocol.TraceContext
+}
+
+// pairing remembers the outstanding requests of a session. Requests may share a
+// Seq; the answers then belong to them in their order.
 //
-// Nearly every client counts its Seq up by one, so the times are kept in a
-// ring that is indexed by the distance from the oldest Seq, with a hole where
-// an answer came early: eight bytes a request, no search and no allocation in
-// steady state. Any other Seq goes into a map.
+// Nearly every client counts its Seq up by one, so they are kept in a ring that
+// is indexed by the distance from the oldest Seq, with a hole where an answer
+// came early: 24 bytes a request, no search and no allocation in steady state.
+// Any other Seq goes into a map.
 //
 // The zero value is ready to use and holds no memory.
 type pairing struct {
-	ring  []time.Duration // power of two long; zero is a hole
-	head  int             // index of the oldest request
-	span  int             // requests and holes from head on
-	first int64           // Seq of the oldest request
-	live  int             // requests in the ring
+	ring  []sent // power of two long
+	head  int    // index of the oldest request
+	span  int    // requests and holes from head on
+	first int64  // Seq of the oldest request
+	live  int    // requests in the ring
 
 	// odd holds the requests that do not continue the ring, per Seq in the order
 	// of their coming. A Seq that is in both places is older in the ring.
-	odd     map[int64]time.Duration
-	more    map[int64][]time.Duration // second and later requests of a Seq in odd
+	odd     map[int64]sent
+	more    map[int64][]sent // second and later requests of a Seq in odd
 	oddLive int
 }
 
@@ -41,10 +58,10 @@ const (
 	keptRing = 1024
 )
 
-// add remembers a request that ended at the given time. It reports how many
-// older requests it had to forget.
-func (p *pairing) add(seq int64, at time.Duration) (forgotten int) {
-	at = max(at, 1) // zero is a hole
+// add remembers a request. It reports whether its Seq is outstanding already,
+// and how many older requests it had to forget.
+func (p *pairing) add(seq int64, r sent) (duplicate bool, forgotten int) {
+	r.at = max(r.at, 1) // zero is a hole
 	if p.len() >= maxOutstanding {
 		forgotten = p.forget()
 	}
@@ -52,8 +69,9 @@ func (p *pairing) add(seq int64, at time.Duration) (forgotten int) {
 		p.head, p.span, p.first = 0, 0, seq
 	}
 	if seq-p.first != int64(p.span) || p.isOdd(seq) {
-		p.addOdd(seq, at)
-		return forgotten
+		duplicate = p.inRing(seq) != nil || p.isOdd(seq)
+		p.addOdd(seq, r)
+		return duplicate, forgotten
 	}
 	if p.span == len(p.ring) {
 		p.grow()
@@ -61,41 +79,64 @@ func (p *pairing) add(seq int64, at time.Duration) (forgotten int) {
 			p.head, p.span, p.first = 0, 0, seq
 		}
 	}
-	p.ring[(p.head+p.span)&(len(p.ring)-1)] = at
+	p.ring[(p.head+p.span)&(len(p.ring)-1)] = r
 	p.span++
 	p.live++
-	return forgotten
+	return false, forgotten
 }
 
-// take removes the oldest request with the given Seq and returns its time.
-func (p *pairing) take(seq int64) (at time.Duration, ok bool) {
-	if distance := seq - p.first; p.live > 0 && distance >= 0 && distance < int64(p.span) {
-		slot := &p.ring[(p.head+int(distance))&(len(p.ring)-1)]
-		if at = *slot; at != 0 {
-			*slot = 0
-			p.live--
-			p.trim()
-			return at, true
-		}
+// take removes the oldest request with the given Seq and returns it.
+func (p *pairing) take(seq int64) (r sent, ok bool) {
+	if slot := p.inRing(seq); slot != nil {
+		r = *slot
+		*slot = sent{}
+		p.live--
+		p.trim()
+		return r, true
 	}
 	return p.takeOdd(seq)
+}
+
+// inRing returns the place of the request with the given Seq in the ring, nil
+// if it is not there.
+func (p *pairing) inRing(seq int64) *sent {
+	distance := seq - p.first
+	if p.live == 0 || distance < 0 || distance >= int64(p.span) {
+		return nil
+	}
+	if slot := &p.ring[(p.head+int(distance))&(len(p.ring)-1)]; slot.at != 0 {
+		return slot
+	}
+	return nil
+}
+
+// oldest returns when the oldest request came. There must be one.
+func (p *pairing) oldest() time.Duration {
+	oldest := time.Duration(math.MaxInt64)
+	if p.live > 0 {
+		oldest = p.ring[p.head].at
+	}
+	for _, r := range p.odd { // the first of a Seq is its oldest
+		oldest = min(oldest, r.at)
+	}
+	return oldest
 }
 
 // len is the number of requests that are remembered.
 func (p *pairing) len() int { return p.live + p.oddLive }
 
-// drain removes every request and calls f with the Seq of each, those in the
+// drain removes every request and calls f with each and its Seq, those in the
 // ring in their order.
-func (p *pairing) drain(f func(seq int64)) {
+func (p *pairing) drain(f func(seq int64, r *sent)) {
 	for i := range p.span {
-		if p.ring[(p.head+i)&(len(p.ring)-1)] != 0 {
-			f(p.first + int64(i))
+		if r := &p.ring[(p.head+i)&(len(p.ring)-1)]; r.at != 0 {
+			f(p.first+int64(i), r)
 		}
 	}
-	for seq := range p.odd {
-		f(seq)
-		for range p.more[seq] {
-			f(seq)
+	for seq, r := range p.odd {
+		f(seq, &r)
+		for i := range p.more[seq] {
+			f(seq, &p.more[seq][i])
 		}
 	}
 	*p = pairing{}
@@ -114,7 +155,7 @@ func (p *pairing) trim() {
 		p.span = 0
 		return
 	}
-	for p.ring[p.head] == 0 {
+	for p.ring[p.head].at == 0 {
 		p.head = (p.head + 1) & (len(p.ring) - 1)
 		p.span--
 		p.first++
@@ -127,15 +168,15 @@ func (p *pairing) trim() {
 func (p *pairing) grow() {
 	if p.live*4 < p.span {
 		for i := range p.span {
-			if at := p.ring[(p.head+i)&(len(p.ring)-1)]; at != 0 {
-				p.prependOdd(p.first+int64(i), at)
+			if r := p.ring[(p.head+i)&(len(p.ring)-1)]; r.at != 0 {
+				p.prependOdd(p.first+int64(i), r)
 			}
 		}
 		clear(p.ring)
 		p.live, p.span = 0, 0
 		return
 	}
-	ring := make([]time.Duration, max(minRing, 2*len(p.ring)))
+	ring := make([]sent, max(minRing, 2*len(p.ring)))
 	n := copy(ring, p.ring[p.head:])
 	copy(ring[n:], p.ring[:p.head])
 	p.ring, p.head = ring, 0
@@ -149,44 +190,44 @@ func (p *pairing) isOdd(seq int64) bool {
 	return ok
 }
 
-func (p *pairing) addOdd(seq int64, at time.Duration) {
+func (p *pairing) addOdd(seq int64, r sent) {
 	if p.odd == nil {
-		p.odd = make(map[int64]time.Duration)
+		p.odd = make(map[int64]sent)
 	}
 	p.oddLive++
 	if _, ok := p.odd[seq]; !ok {
-		p.odd[seq] = at
+		p.odd[seq] = r
 		return
 	}
 	if p.more == nil {
-		p.more = make(map[int64][]time.Duration)
+		p.more = make(map[int64][]sent)
 	}
-	p.more[seq] = append(p.more[seq], at)
+	p.more[seq] = append(p.more[seq], r)
 }
 
 // prependOdd adds a request that is older than those of the same Seq in odd.
-func (p *pairing) prependOdd(seq int64, at time.Duration) {
+func (p *pairing) prependOdd(seq int64, r sent) {
 	newer, ok := p.odd[seq]
-	p.addOdd(seq, at)
+	p.addOdd(seq, r)
 	if ok {
 		later := p.more[seq]
 		copy(later[1:], later)
-		later[0], p.odd[seq] = newer, at
+		later[0], p.odd[seq] = newer, r
 	}
 }
 
-func (p *pairing) takeOdd(seq int64) (at time.Duration, ok bool) {
+func (p *pairing) takeOdd(seq int64) (r sent, ok bool) {
 	if p.oddLive == 0 {
-		return 0, false
+		return sent{}, false
 	}
-	if at, ok = p.odd[seq]; !ok {
-		return 0, false
+	if r, ok = p.odd[seq]; !ok {
+		return sent{}, false
 	}
 	p.oddLive--
 	later := p.more[seq]
 	if len(later) == 0 {
 		delete(p.odd, seq)
-		return at, true
+		return r, true
 	}
 	p.odd[seq] = later[0]
 	if len(later) == 1 {
@@ -194,7 +235,7 @@ func (p *pairing) takeOdd(seq int64) (at time.Duration, ok bool) {
 	} else {
 		p.more[seq] = later[1:]
 	}
-	return at, true
+	return r, true
 }
 
 // forget drops a part of what is remembered and reports how much. Dropping an
@@ -202,7 +243,7 @@ func (p *pairing) takeOdd(seq int64) (at time.Duration, ok bool) {
 func (p *pairing) forget() (forgotten int) {
 	const share = maxOutstanding / 8
 	for p.live > 0 && forgotten < share {
-		p.ring[p.head] = 0
+		p.ring[p.head] = sent{}
 		p.live--
 		p.trim()
 		forgotten++
@@ -213,8 +254,8 @@ func (p *pairing) forget() (forgotten int) {
 	// The maps are made anew, because one that has shrunk is as slow to walk as
 	// it was when it was full.
 	odd, more := p.odd, p.more
-	p.odd, p.more = make(map[int64]time.Duration), nil
-	for seq, at := range odd {
+	p.odd, p.more = make(map[int64]sent), nil
+	for seq, r := range odd {
 		later := more[seq]
 		if forgotten < share {
 			drop := min(share-forgotten, 1+len(later))
@@ -223,12 +264,12 @@ func (p *pairing) forget() (forgotten int) {
 			if drop == 1+len(later) {
 				continue
 			}
-			at, later = later[drop-1], later[drop:]
+			r, later = later[drop-1], later[drop:]
 		}
-		p.odd[seq] = at
+		p.odd[seq] = r
 		if len(later) > 0 {
 			if p.more == nil {
-				p.more = make(map[int64][]time.Duration)
+				p.more = make(map[int64][]sent)
 			}
 			p.more[seq] = slices.Clone(later)
 		}

@@ -12,14 +12,23 @@ type model []struct {
 	at  time.Duration
 }
 
-func (m *model) take(seq int64) (time.Duration, bool) {
+func (m *model) find(seq int64) (index int, ok bool) {
 	for i, r := range *m {
 		if r.seq == seq {
-			*m = slices.Delete(*m, i, i+1)
-			return r.at, true
+			return i, true
 		}
 	}
 	return 0, false
+}
+
+func (m *model) take(seq int64) (time.Duration, bool) {
+	i, ok := m.find(seq)
+	if !ok {
+		return 0, false
+	}
+	at := (*m)[i].at
+	*m = slices.Delete(*m, i, i+1)
+	return at, true
 }
 
 // FuzzPairing drives the pairing and the model with the same operations: each
@@ -47,7 +56,10 @@ func FuzzPairing(f *testing.F) {
 					next += int64(op) // a jump
 					seq = next
 				}
-				p.add(seq, now)
+				duplicate, _ := p.add(seq, sent{at: now})
+				if _, want := m.find(seq); duplicate != want {
+					t.Fatalf("operation %d, add %d: duplicate is %t, want %t", i, seq, duplicate, want)
+				}
 				m = append(m, struct {
 					seq int64
 					at  time.Duration
@@ -59,8 +71,14 @@ func FuzzPairing(f *testing.F) {
 				}
 				got, gotOK := p.take(seq)
 				want, wantOK := m.take(seq)
-				if got != want || gotOK != wantOK {
-					t.Fatalf("operation %d, take %d: got %d %t, want %d %t", i, seq, got, gotOK, want, wantOK)
+				if got.at != want || gotOK != wantOK {
+					t.Fatalf("operation %d, take %d: got %d %t, want %d %t", i, seq, got.at, gotOK, want, wantOK)
+				}
+			}
+			if len(m) > 0 {
+				want := m[0].at
+				if got := p.oldest(); got != want {
+					t.Fatalf("operation %d: the oldest is of %d, want %d", i, got, want)
 				}
 			}
 			if p.len() != len(m) {
@@ -68,7 +86,7 @@ func FuzzPairing(f *testing.F) {
 			}
 		}
 		var left, want []int64
-		p.drain(func(seq int64) { left = append(left, seq) })
+		p.drain(func(seq int64, _ *sent) { left = append(left, seq) })
 		for _, r := range m {
 			want = append(want, r.seq)
 		}
@@ -85,7 +103,8 @@ func TestPairingIsBoundedWhenNobodyAnswers(t *testing.T) {
 	forgotten := 0
 	const requests = 3 * maxOutstanding
 	for i := range int64(requests) {
-		forgotten += p.add(i, 1)
+		_, n := p.add(i, sent{at: 1})
+		forgotten += n
 	}
 	if p.len() > maxOutstanding || len(p.ring) > maxOutstanding {
 		t.Errorf("remembers %d requests in a ring of %d, want at most %d", p.len(), len(p.ring), maxOutstanding)
@@ -108,7 +127,8 @@ func TestForgettingIsCheapHoweverTheSeqsAre(t *testing.T) {
 	added, forgotten := 0, 0
 	add := func(seq int64) {
 		added++
-		forgotten += p.add(seq, 1)
+		_, n := p.add(seq, sent{at: 1})
+		forgotten += n
 	}
 	for i := range int64(maxOutstanding) {
 		add(3 * i)
@@ -120,7 +140,7 @@ func TestForgettingIsCheapHoweverTheSeqsAre(t *testing.T) {
 		t.Errorf("%d remembered and %d forgotten of %d", p.len(), forgotten, added)
 	}
 	left := 0
-	p.drain(func(int64) { left++ })
+	p.drain(func(int64, *sent) { left++ })
 	if left+forgotten != added {
 		t.Errorf("%d drained and %d forgotten of %d", left, forgotten, added)
 	}
@@ -128,9 +148,9 @@ func TestForgettingIsCheapHoweverTheSeqsAre(t *testing.T) {
 
 func TestPairingDoesNotGrowWithAnUnansweredRequest(t *testing.T) {
 	var p pairing
-	p.add(1, 1)
+	p.add(1, sent{at: 1})
 	for seq := int64(2); seq < 1_000_000; seq++ {
-		p.add(seq, 1)
+		p.add(seq, sent{at: 1})
 		if _, ok := p.take(seq); !ok {
 			t.Fatalf("request %d is not remembered", seq)
 		}
@@ -149,7 +169,7 @@ func TestPairingDoesNotAllocateInSteadyState(t *testing.T) {
 	round := func() {
 		for range 64 {
 			seq++
-			p.add(seq, 1)
+			p.add(seq, sent{at: 1})
 		}
 		for s := seq; s > seq-64; s-- { // answers in reverse
 			p.take(s)
@@ -165,7 +185,7 @@ func BenchmarkPairing(b *testing.B) {
 	b.ReportAllocs()
 	var p pairing
 	for i := range int64(b.N) {
-		p.add(i, 1)
+		p.add(i, sent{at: 1})
 		if i >= 64 {
 			p.take(i - 64)
 		}

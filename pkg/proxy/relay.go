@@ -33,9 +33,10 @@ type relay struct {
 
 	mu       sync.Mutex // guards the fields below; nothing blocks under it
 	session  *Session
-	upstream net.Conn   // nil while there is none
-	dialed   int        // upstream connections so far, the present one included
-	wake     *sync.Cond // of mu; signals a change that may let the client be read
+	upstream net.Conn    // nil while there is none
+	dialed   int         // upstream connections so far, the present one included
+	link     *Connection // the last of them, nil if there was none
+	wake     *sync.Cond  // of mu; signals a change that may let the client be read
 	closed   bool
 	linger   *time.Timer
 	idler    *time.Timer
@@ -65,8 +66,9 @@ func (r *relay) tell(event func(*Session, *Batch) Orders) Orders {
 	b := new(Batch)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.At = r.now()
+	b.At, b.Interest = r.now(), r.observer.Interest()
 	orders := event(r.session, b)
+	b.Upstream = r.link
 	r.observer.Observe(b)
 	r.wake.Broadcast()
 	return orders
@@ -114,7 +116,7 @@ func (r *relay) fromClient(s *scratch, n int) bool {
 	for !r.closed && r.session.dialing() {
 		r.wake.Wait()
 	}
-	s.batch.At = r.now()
+	s.batch.At, s.batch.Interest, s.batch.Upstream = r.now(), r.observer.Interest(), r.link
 	orders := r.session.ClientBytes(s.buf[:n], &s.batch)
 	r.observer.Observe(&s.batch)
 	upstream, dialed, closed := r.upstream, r.dialed, r.closed
@@ -160,6 +162,10 @@ func (r *relay) pumpUpstream(ctx context.Context, orders Orders) {
 		r.obey(r.tell(func(s *Session, out *Batch) Orders {
 			r.upstream = conn
 			r.dialed++
+			r.link = &Connection{Remote: conn.RemoteAddr(), Since: out.At}
+			if named, ok := conn.(interface{ Endpoint() string }); ok {
+				r.link.Endpoint = named.Endpoint()
+			}
 			return s.Connected(out)
 		}))
 		orders = r.readUpstream(conn)
@@ -207,6 +213,7 @@ func (r *relay) readUpstream(upstream net.Conn) Orders {
 			if !s.upstreamDone() {
 				r.upstream = nil
 				upstream.Close()
+				r.link.Ended = out.At
 			}
 			return orders
 		})
@@ -217,7 +224,7 @@ func (r *relay) readUpstream(upstream net.Conn) Orders {
 func (r *relay) fromUpstream(s *scratch, n int) {
 	r.turns[Client].Lock()
 	r.mu.Lock()
-	s.batch.At = r.now()
+	s.batch.At, s.batch.Interest, s.batch.Upstream = r.now(), r.observer.Interest(), r.link
 	orders := r.session.UpstreamBytes(s.buf[:n], &s.batch)
 	r.observer.Observe(&s.batch)
 	r.wake.Broadcast() // answers of the session's own may have found their place
@@ -316,6 +323,13 @@ func (r *relay) close() {
 // drain lets the session end when nothing is outstanding. It may block for as
 // long as a peer does not read.
 func (r *relay) drain() { r.obey(r.tell((*Session).Drain)) }
+
+// oldest returns when the oldest outstanding request came, if there is one.
+func (r *relay) oldest() (time.Duration, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.session.Oldest()
+}
 
 // cut ends the session now, or in a moment, when its client knows.
 func (r *relay) cut() { r.obey(r.tell((*Session).Cut)) }

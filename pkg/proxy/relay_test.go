@@ -27,6 +27,7 @@ func duplex() (here, there *half) {
 	return &half{in: toHere, out: fromHere}, &half{in: toThere, out: fromThere}
 }
 
+func (h *half) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 func (h *half) Read(b []byte) (int, error)       { return h.in.Read(b) }
 func (h *half) Write(b []byte) (int, error)      { return h.out.Write(b) }
 func (h *half) CloseWrite() error                { return h.out.Close() }
@@ -46,7 +47,7 @@ type scene struct {
 func newScene(t *testing.T, p Policy) *scene {
 	t.Helper()
 	s := &scene{t: t, seen: newTally(), upstream: make(chan *half, 100)}
-	s.listener = NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func() Observer { return s.seen }},
+	s.listener = NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func(SessionInfo) Observer { return s.seen }},
 		Settings{Policy: p, Upstream: dialFunc(func(context.Context) (net.Conn, error) {
 			here, there := duplex()
 			s.upstream <- there

@@ -26,7 +26,10 @@ func (s *scratch) release() {
 	if s == nil {
 		return
 	}
-	s.batch = Batch{Latencies: s.batch.Latencies[:0]}
+	// What it points to must not be kept alive.
+	clear(s.batch.Pairs)
+	clear(s.batch.Violations)
+	s.batch = Batch{Latencies: s.batch.Latencies[:0], Pairs: s.batch.Pairs[:0], Violations: s.batch.Violations[:0]}
 	scratches.Put(s)
 }
 

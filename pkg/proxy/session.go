@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"time"
 
 	"github.com/foo-protocol/foo-sidecar/pkg/protocol"
@@ -59,12 +60,27 @@ type Session struct {
 
 	held  []byte // start of the client's current message, until it is known to be good
 	reply []byte // answers of the session's own, waiting for the client's turn
+
+	carrying carrying // the trace context of the client's current message
+
+	// What observers want to know beyond counts.
+	interest *Interest
+	gap      int64            // pairs that chance passes over
+	last     int64            // ID of the client's last request
+	offset   [NumSides]int64  // bytes that the decoders were fed
+	heads    [NumSides][]byte // start of an unfinished message
+	wait     time.Duration    // how long the client waited for this connection
+	waitAt   time.Duration    // when the first requests after that were read, or zero
+	retries  int              // attempts to connect that had failed before
 }
 
 // NewSession returns a session in which nothing has happened yet. The policy
 // must not change any more.
 func NewSession(p protocol.Protocol, policy *Policy) *Session {
-	return &Session{policy: policy, protocol: p, client: p.NewDecoder(), upstream: p.NewDecoder()}
+	return &Session{
+		policy: policy, protocol: p, client: p.NewDecoder(), upstream: p.NewDecoder(),
+		last: math.MinInt64,
+	}
 }
 
 // maxReply is the size of the session's own answers from which on the client is
@@ -74,6 +90,7 @@ const maxReply = 64 << 10
 // Start begins the session, at the moment when its client has connected.
 func (s *Session) Start(out *Batch) Orders {
 	out.Opened++
+	out.Queued++
 	s.active = out.At
 	return s.dial(out)
 }
@@ -96,9 +113,13 @@ func (s *Session) Connected(out *Batch) Orders {
 	if s.link != linkDialing && s.link != linkDown {
 		return Orders{DropUpstream: true}
 	}
-	s.link = linkUp
+	if s.link == linkDialing {
+		s.wait, s.waitAt, s.retries = out.At-s.waiting, 0, s.attempts-1
+	}
+	s.setLink(linkUp, out)
 	s.proven = false
 	s.upstream = s.protocol.NewDecoder()
+	s.offset[Upstream], s.heads[Upstream] = 0, nil
 	return Orders{}
 }
 
@@ -127,7 +148,7 @@ func (s *Session) dial(out *Batch) Orders {
 				if s.policy.CloseOnLoss {
 					return s.finish(ClosedUnavailable, UnansweredUpstreamLost, out)
 				}
-				s.link = linkDown
+				s.setLink(linkDown, out)
 			} else {
 				o.DialAfter = left / 2
 			}
@@ -146,7 +167,7 @@ func (s *Session) UpstreamLost(clean bool, out *Batch) Orders {
 	was := s.link
 	switch was {
 	case linkUp, linkEnded:
-		s.link = linkDown
+		s.setLink(linkDown, out)
 	case linkClosing: // its end is expected
 		return Orders{DropUpstream: true}
 	default:
@@ -166,7 +187,7 @@ func (s *Session) UpstreamLost(clean bool, out *Batch) Orders {
 		}
 		return s.finish(ClosedByClient, UnansweredUpstreamLost, out)
 	case s.policy.CloseOnLoss && clean && !s.draining:
-		s.link = linkEnded
+		s.setLink(linkEnded, out)
 		return Orders{EndClient: true}
 	case s.policy.CloseOnLoss && clean:
 		return s.finish(ClosedByUpstream, UnansweredUpstreamLost, out)
@@ -188,7 +209,8 @@ func (s *Session) UpstreamLost(clean bool, out *Batch) Orders {
 	if s.client.Phase() != protocol.Between && len(s.held) == 0 && !s.swallow {
 		s.swallow, s.swallowWhy = true, RefusedLost
 	}
-	s.link = linkDialing
+	s.setLink(linkDialing, out)
+	s.wait, s.waitAt, s.retries = 0, 0, 0
 	if s.proven {
 		s.attempts = 0
 	} else {
@@ -249,7 +271,7 @@ func (s *Session) Drain(out *Batch) Orders {
 	case linkEnded:
 		return s.finish(ClosedByUpstream, UnansweredUpstreamLost, out)
 	case linkDialing: // what the client has sent was not read yet: it is refused
-		s.link = linkDown
+		s.setLink(linkDown, out)
 		return Orders{Linger: true}
 	}
 	return s.drained(Orders{}, out)
@@ -312,60 +334,22 @@ func (s *Session) takeReply() []byte {
 	return reply
 }
 
-// drained turns o into the end of the session if it drains and nothing is
-// outstanding any more.
-func (s *Session) drained(o Orders, out *Batch) Orders {
-	if !s.draining || s.pairs.len() > 0 || s.link >= linkClosing {
-		return o
+// setLink changes the state of the upstream connection, and counts the client
+// in and out of those that wait for one.
+func (s *Session) setLink(to link, out *Batch) {
+	if to == linkDialing {
+		out.Queued++
+	} else if s.link == linkDialing {
+		out.Dequeued++
 	}
-	sending := s.client.Phase() != protocol.Between && !s.swallow && !s.clientDone
-	if s.link == linkUp && (sending || s.upstream.Phase() != protocol.Between) {
-		return o
-	}
-	end := s.finish(ClosedDrained, UnansweredDrained, out)
-	end.Pass = o.Pass
-	return end
+	s.link = to
 }
 
-// finish ends both directions, the client's after all that is for it. What is
-// outstanding, and what the client still sends, stays unanswered.
-func (s *Session) finish(reason CloseReason, why Unanswered, out *Batch) Orders {
-	up := s.link == linkUp
-	s.link, s.ending, s.why = linkClosing, reason, why
-	s.abandon(out)
-	return Orders{Flush: len(s.reply) > 0, EndClient: true, EndUpstream: up, DropUpstream: !up}
-}
-
-// close ends the session.
-func (s *Session) close(reason CloseReason, why Unanswered, out *Batch) Orders {
-	switch s.link {
-	case linkClosed:
-		return Orders{}
-	case linkClosing:
-		reason = s.ending
-	default:
-		s.why = why
+// Oldest returns when the oldest of the outstanding requests came, and whether
+// there is one.
+func (s *Session) Oldest() (at time.Duration, ok bool) {
+	if s.pairs.len() == 0 {
+		return 0, false
 	}
-	s.link = linkClosed
-	s.abandon(out)
-	if !s.clientDone && s.client.Phase() != protocol.Between {
-		out.Malformed[Client][protocol.FaultTruncated]++
-	}
-	out.Closed[reason]++
-	return Orders{Close: true}
-}
-
-// abandon leaves unanswered what is outstanding.
-func (s *Session) abandon(out *Batch) {
-	out.Unanswered[s.why] += int64(s.pairs.len())
-	s.pairs = pairing{}
-	s.held = nil
-}
-
-// refuseOutstanding answers everything that is outstanding.
-func (s *Session) refuseOutstanding(why Refusal, text string, out *Batch) {
-	out.Refused[why] += int64(s.pairs.len())
-	s.pairs.drain(func(seq int64) {
-		s.reply = s.protocol.AppendRefusal(s.reply, seq, text)
-	})
+	return s.pairs.oldest(), true
 }

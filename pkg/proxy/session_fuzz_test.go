@@ -27,12 +27,20 @@ func decodeAll(stream string) (kinds [protocol.Malformed + 1]int64, rest int64) 
 // the sidecar says itself never breaks into an answer, no connection begins in
 // the middle of a message, and without a loss every byte passes unchanged.
 func FuzzSession(f *testing.F) {
-	f.Add([]byte("cREQ 1 x\n|c|uACK 1\n|e|E"), uint8(0))
-	f.Add([]byte("c|cREQ 1 x\nREQ 2|l|c|c half\nREQ 3\n|uACK 3\n|d|D"), uint8(1))
-	f.Add([]byte("f|f|f|cREQ 1\nbad\n|c|cREQ 2\n|uACK 2 unfin|cbad\n|uished\n|x"), uint8(3))
-	f.Fuzz(func(t *testing.T, script []byte, policy uint8) {
+	f.Add([]byte("cREQ 1 x\n|c|uACK 1\n|e|E"), uint8(0), uint8(0))
+	f.Add([]byte("c|cREQ 1 x\nREQ 2|l|c|c half\nREQ 3\n|uACK 3\n|d|D"), uint8(1), uint8(1))
+	f.Add([]byte("f|f|f|cREQ 1\nbad\n|c|cREQ 2\n|uACK 2 unfin|cbad\n|uished\n|x"), uint8(3), uint8(9))
+	f.Add([]byte("c|cREQ 1 traceparent="+sampledParent+" x\nREQ 2 trace|c\nREQ 3|l|c|c half\nREQ 3\n|uACK 3\n|d|D"), uint8(0), uint8(15))
+	f.Fuzz(func(t *testing.T, script []byte, policy, watch uint8) {
 		p := Policy{CloseOnLoss: policy&1 != 0, RejectMalformed: policy&2 != 0, Budget: time.Duration(policy>>2) * time.Second}
+		if p.Propagation = (Propagation{Extract: watch&2 != 0, Inject: watch&4 != 0, Strip: watch&8 != 0}); watch > 1 {
+			p.Carrier = carrier{}
+		}
 		b := newBench(t, p)
+		if watch&1 != 0 {
+			all := &Tap{Outcomes: [NumOutcomes]bool{true, true, true, true}}
+			b.interest = &Interest{Failed: true, Slow: NeverSlow, Ratio: 0.5, Capture: 16, Tap: all}
+		}
 		upstreamSaid, up := "", false
 		losses := 0 // and failures to connect
 		for i := 0; i < len(script) && !b.closed; {
@@ -110,6 +118,10 @@ func checkStreams(t *testing.T, b *bench, p Policy, upstreamSaid string, losses 
 	if got, want := c.Answers(), c.Acked+c.Naked+c.Unmatched; got != want {
 		t.Errorf("upstream sent %d answers, %d were paired or unmatched", got, want)
 	}
+	ended := c.ClientRequests() - c.InFlight() - c.Unanswered[UnansweredForgotten]
+	if seen := int64(len(b.pairs)); b.interest != nil && seen+b.omitted != ended {
+		t.Errorf("%d requests ended, %d were reported", ended, seen)
+	}
 	said, torn := decodeAll(upstreamSaid)
 	got, rest := decodeAll(b.toClient)
 	if torn == 0 || losses == 0 { // a torn answer may be followed by anything only at the end
@@ -128,7 +140,12 @@ func checkStreams(t *testing.T, b *bench, p Policy, upstreamSaid string, losses 
 			t.Errorf("malformed message passed on: %q", stream)
 		}
 	}
-	if losses == 0 && !p.RejectMalformed && !b.session.draining && !b.clientEnd && len(b.toUpstream) == 1 && b.toUpstream[0] != b.fromClient {
+	if p.Carrier == nil && losses == 0 && !p.RejectMalformed && !b.session.draining && !b.clientEnd && len(b.toUpstream) == 1 && b.toUpstream[0] != b.fromClient {
 		t.Errorf("client sent %q, upstream got %q", b.fromClient, b.toUpstream[0])
+	}
+	if p.Carrier != nil && losses == 0 && !b.session.draining && !b.clientEnd && len(b.toUpstream) == 1 {
+		if got, _ := decodeAll(b.toUpstream[0]); got[protocol.Request] != sent[protocol.Request] || got[protocol.Positive] != sent[protocol.Positive] {
+			t.Errorf("client sent %q, upstream got %q", b.fromClient, b.toUpstream[0])
+		}
 	}
 }

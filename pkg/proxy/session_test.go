@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,11 @@ type bench struct {
 	now     time.Duration
 	counts  Counts
 	latency []time.Duration
+
+	interest   *Interest
+	pairs      []Pair
+	violations []Violation
+	omitted    int64
 
 	toClient   string
 	toUpstream []string // one for each connection
@@ -47,10 +53,22 @@ func connected(t *testing.T, p Policy) *bench {
 
 func (b *bench) do(event func(*Session, *Batch) Orders) {
 	b.t.Helper()
-	out := Batch{At: b.now}
+	out := Batch{At: b.now, Interest: b.interest}
 	o := event(b.session, &out)
 	b.counts.Add(&out.Counts)
 	b.latency = append(b.latency, out.Latencies...)
+	for _, p := range out.Pairs {
+		p.Request, p.Answer = bytes.Clone(p.Request), bytes.Clone(p.Answer)
+		b.pairs = append(b.pairs, p)
+	}
+	b.omitted += out.Omitted
+	for _, v := range out.Violations {
+		v.Raw = bytes.Clone(v.Raw)
+		b.violations = append(b.violations, v)
+	}
+	if got, want := b.counts.Waiting() == 1, b.session.link == linkDialing; got != want {
+		b.t.Fatalf("counted as waiting for a connection: %t, want %t", got, want)
+	}
 	b.last = o
 	if o.Flush || o.EndClient {
 		b.toClient += string(b.session.TakeReply())

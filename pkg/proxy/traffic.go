@@ -8,13 +8,17 @@ func (s *Session) ClientBytes(b []byte, out *Batch) (o Orders) {
 		return Orders{}
 	}
 	s.active = out.At
+	s.look(out)
+	if s.wait > 0 && s.waitAt == 0 {
+		s.waitAt = max(out.At, 1)
+	}
 	out.Bytes[Client] += int64(len(b))
-	if s.passing() && !s.swallow && !s.draining && !s.policy.RejectMalformed {
+	if s.passing() && !s.swallow && !s.draining && !s.policy.RejectMalformed && s.policy.Carrier == nil {
 		o.Pass[0] = b
 		for len(b) > 0 {
 			n, m := s.client.Next(b)
+			s.requested(m, b[:n], out)
 			b = b[n:]
-			s.requested(m, out)
 		}
 	} else {
 		o.Pass[0], o.Pass[1] = s.filter(b, out)
@@ -27,10 +31,14 @@ func (s *Session) ClientBytes(b []byte, out *Batch) (o Orders) {
 func (s *Session) passing() bool { return s.link == linkUp || s.link == linkEnded }
 
 // filter takes out of b the messages that are not to reach the upstream, and
-// answers them. It returns what is to be passed on: the start of a message that
-// was held back, and the rest, which it moves together in place.
+// answers them; the others it gives their trace context. It returns what is to
+// be passed on: the start of a message that was held back, and the rest, which
+// it moves together in place, unless trace contexts make it longer.
 func (s *Session) filter(b []byte, out *Batch) (held, kept []byte) {
 	kept = b[:0]
+	if s.policy.Carrier != nil {
+		kept = s.carrying.buffer[:0]
+	}
 	for len(b) > 0 {
 		if !s.swallow && (!s.passing() || s.draining && s.client.Phase() == protocol.Between) {
 			s.swallow, s.swallowWhy = true, RefusedUnavailable
@@ -46,68 +54,100 @@ func (s *Session) filter(b []byte, out *Batch) (held, kept []byte) {
 		case s.swallow:
 			s.swallow = m.Kind == 0
 			s.held = nil
-			s.refuse(m, out)
+			s.refuse(m, part, out)
 		case s.policy.RejectMalformed && (m.Kind == protocol.Malformed || phase == protocol.Bad):
 			s.swallow = m.Kind == 0
 			s.held = nil
-			s.refuse(m, out)
-		case s.policy.RejectMalformed && phase == protocol.Header:
+			s.refuse(m, part, out)
+		case s.policy.RejectMalformed && phase == protocol.Header, s.carryLater(m, phase, len(part)):
 			s.held = append(s.held, part...)
+			s.requested(m, part, out)
+		case s.policy.Carrier != nil:
+			kept = s.carry(kept, m, part)
+			s.requested(m, part, out)
 		default:
 			if len(s.held) > 0 {
 				held, s.held = s.held, nil
 			}
 			kept = append(kept, part...)
-			s.requested(m, out)
+			s.requested(m, part, out)
 		}
+		if m.Kind != 0 {
+			s.carrying.done, s.carrying.note = false, nil
+		}
+	}
+	if s.policy.Carrier != nil {
+		s.carrying.buffer = kept
 	}
 	return held, kept
 }
 
 // refuse counts a message that is not passed on, and answers it if somebody
 // waits for that.
-func (s *Session) refuse(m protocol.Message, out *Batch) {
+func (s *Session) refuse(m protocol.Message, part []byte, out *Batch) {
 	told := s.link == linkClosing || s.link == linkEnded // there is no answering any more
 	switch m.Kind {
 	case protocol.Request:
 		out.Requests++
+		s.offset[Client] += int64(len(part))
+		if m.ID <= s.last {
+			s.outOfOrder(false, m, part, out)
+		}
+		s.last = m.ID
+		r := s.sent(m, part, out)
+		s.ended(Client, m, part, out)
 		if told {
 			out.Unanswered[s.why]++
+			s.gaveUp(Pair{ID: m.ID, Outcome: OutcomeUnanswered, Unanswered: s.why}, &r, out)
 			return
 		}
 		out.Refused[s.swallowWhy]++
+		s.gaveUp(Pair{ID: m.ID, Outcome: OutcomeRefused, Refusal: s.swallowWhy}, &r, out)
 		text := Unavailable
 		if s.swallowWhy == RefusedDraining {
 			text = Draining
 		}
 		s.reply = s.protocol.AppendRefusal(s.reply, m.ID, text)
 	case protocol.Malformed:
-		out.Malformed[Client][m.Fault]++
+		s.requested(m, part, out)
 		if s.policy.RejectMalformed && !told {
 			out.Refused[RefusedUndecodable]++
 			s.reply = s.protocol.AppendUndecodable(s.reply)
 		}
 	default:
-		s.requested(m, out)
+		s.requested(m, part, out)
 	}
 }
 
-// requested counts a message that the client sent, and remembers a request
-// until its answer comes.
-func (s *Session) requested(m protocol.Message, out *Batch) {
+// requested counts a message that the client sent and that ends with part, and
+// remembers a request until its answer comes.
+func (s *Session) requested(m protocol.Message, part []byte, out *Batch) {
+	s.offset[Client] += int64(len(part))
 	switch m.Kind {
+	case 0:
+		s.keepHead(Client, part)
+		return
 	case protocol.Request:
 		out.Requests++
-		out.Unanswered[UnansweredForgotten] += int64(s.pairs.add(m.ID, out.At))
+		duplicate, forgotten := s.pairs.add(m.ID, s.sent(m, part, out))
+		out.Unanswered[UnansweredForgotten] += int64(forgotten)
+		if duplicate || m.ID <= s.last {
+			s.outOfOrder(duplicate, m, part, out)
+		}
+		s.last = m.ID
 	case protocol.Positive:
 		out.Positives++
 		out.ClientAnswers++
+		s.violated(ViolatedSide, Client, m, part, out)
 	case protocol.Negative:
 		out.Negatives++
 		out.ClientAnswers++
+		s.violated(ViolatedSide, Client, m, part, out)
 	case protocol.Malformed:
 		out.Malformed[Client][m.Fault]++
+		s.violated(ViolationKind(m.Fault), Client, m, part, out)
 	}
+	s.ended(Client, m, part, out)
 }
 
 // UpstreamBytes tells that the upstream sent b. The caller must have the
@@ -117,6 +157,7 @@ func (s *Session) UpstreamBytes(b []byte, out *Batch) (o Orders) {
 		return Orders{}
 	}
 	s.active = out.At
+	s.look(out)
 	s.proven = true
 	out.Bytes[Upstream] += int64(len(b))
 
@@ -126,11 +167,11 @@ func (s *Session) UpstreamBytes(b []byte, out *Batch) (o Orders) {
 	}
 	for rest := b; len(rest) > 0; {
 		n, m := s.upstream.Next(rest)
+		s.answered(m, rest[:n], out)
 		rest = rest[n:]
 		if m.Kind != 0 && boundary < 0 {
 			boundary = len(b) - len(rest)
 		}
-		s.answered(m, out)
 	}
 	s.pairs.release()
 	if len(s.reply) > 0 && boundary >= 0 {
@@ -141,32 +182,49 @@ func (s *Session) UpstreamBytes(b []byte, out *Batch) (o Orders) {
 	return s.drained(o, out)
 }
 
-// answered counts a message that the upstream sent, and pairs an answer with
-// its request.
-func (s *Session) answered(m protocol.Message, out *Batch) {
-	pairs := &out.Acked
+// answered counts a message that the upstream sent and that ends with part, and
+// pairs an answer with its request.
+func (s *Session) answered(m protocol.Message, part []byte, out *Batch) {
+	s.offset[Upstream] += int64(len(part))
 	switch m.Kind {
+	case 0:
+		s.keepHead(Upstream, part)
+		return
 	case protocol.Positive:
 		out.Positives++
+		out.Acked += s.pair(OutcomeAck, m, part, out)
 	case protocol.Negative:
 		out.Negatives++
-		pairs = &out.Naked
+		out.Naked += s.pair(OutcomeNak, m, part, out)
 	case protocol.Request:
 		out.Requests++
 		out.ServerRequests++
-		return
+		s.violated(ViolatedSide, Upstream, m, part, out)
 	case protocol.Malformed:
 		out.Malformed[Upstream][m.Fault]++
-		return
-	default:
-		return
+		s.violated(ViolationKind(m.Fault), Upstream, m, part, out)
 	}
+	s.ended(Upstream, m, part, out)
+}
+
+// pair ends the request that an answer belongs to. It returns how many that
+// are: one, or none.
+func (s *Session) pair(outcome Outcome, m protocol.Message, part []byte, out *Batch) int64 {
 	if !m.Stray {
-		if at, ok := s.pairs.take(m.ID); ok {
-			*pairs++
-			out.Latencies = append(out.Latencies, out.At-at)
-			return
+		if r, ok := s.pairs.take(m.ID); ok {
+			took := out.At - r.at
+			out.Latencies = append(out.Latencies, took)
+			if why := s.chosen(outcome, took, r.note); why != 0 {
+				p := Pair{ID: m.ID, Outcome: outcome, Why: why, AnswerSize: m.Size}
+				if c := s.interest.Capture; c > 0 {
+					p.Answer = s.head(Upstream, part, c)
+				}
+				s.report(p, &r, out)
+			}
+			return 1
 		}
 	}
 	out.Unmatched++
+	s.violated(ViolatedUnmatched, Upstream, m, part, out)
+	return 0
 }

@@ -40,6 +40,13 @@ func (a *adminServer) plan(ctx context.Context, wanted config.Admin) (*adminPlan
 	return &adminPlan{address: wanted.Address, socket: socket}, nil
 }
 
+// abandon closes what was opened for a change that will not be.
+func (p *adminPlan) abandon() {
+	if p.socket != nil {
+		p.socket.Close()
+	}
+}
+
 // setAdmin starts the server on the socket of a change, and ends the one
 // before.
 func (s *sidecar) setAdmin(ctx context.Context, c *change) {
@@ -54,7 +61,10 @@ func (s *sidecar) setAdmin(ctx context.Context, c *change) {
 		Config: func() admin.Config {
 			return admin.Config{ConfigStatus: s.configStatus(), Effective: s.state.config()}
 		},
-		Metrics: telemetry.NewHandler(s.snapshot, s.log.WithName("metrics")),
+		Metrics: telemetry.NewHandler(s.observation.gatherer, s.log.WithName("metrics")),
+		Events:  s.events,
+		Recent:  func() any { return s.observation.inspector.Recent() },
+		Tap:     s.tap,
 		Pprof:   func() bool { return s.state.config().Admin.PProf },
 		Log:     s.log.WithName("admin"),
 	})
@@ -174,5 +184,16 @@ func (s *sidecar) snapshot() telemetry.Snapshot {
 	snapshot.Config = s.state.get()
 	snapshot.Checkpoint = s.keeper.state()
 	snapshot.Recovered = s.keeper.recovered()
+	snapshot.LogLines = s.log.Lines()
+	s.observation.addTo(&snapshot)
+	for _, l := range s.listeners.list() {
+		age := l.proxy.Oldest()
+		snapshot.All.OldestRequest = max(snapshot.All.OldestRequest, age)
+		for i := range snapshot.Listeners {
+			if t := &snapshot.Listeners[i]; t.Name == l.config.Name {
+				t.OldestRequest = age
+			}
+		}
+	}
 	return snapshot
 }

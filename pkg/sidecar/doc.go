@@ -21,5 +21,6 @@
 //  5. Connections that are left are cut: what is still outstanding is answered
 //     with NAK.
 //  6. The last checkpoint is saved.
-//  7. The HTTP server ends.
+//  7. The last spans and metrics are sent, for at most a second.
+//  8. The HTTP server ends.
 package sidecar

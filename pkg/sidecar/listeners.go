@@ -199,7 +199,8 @@ func (s *sidecar) setListener(ctx context.Context, old *listener, w config.Liste
 	} else {
 		l.proxy = proxy.NewListener(proxy.ListenerOptions{
 			Protocol: foo.Protocol{},
-			Observer: s.registry.Listener(w.Name).Observer,
+			Observer: s.observer(w.Name),
+			LastID:   &s.observation.sessions,
 			Now:      s.now,
 			Log:      s.log.WithName("listener").WithValues("listener", w.Name),
 		}, settings)
@@ -238,6 +239,7 @@ func (s *sidecar) settings(l config.Listener, cfg config.Config) proxy.Settings 
 			RejectMalformed: l.OnMalformed == config.OnMalformedReject,
 		},
 	}
+	settings.Policy.Carrier, settings.Policy.Propagation = s.propagation(cfg.Telemetry)
 	for _, u := range cfg.Upstreams {
 		if u.Name == l.Upstream {
 			settings.Policy.Budget = time.Duration(u.ConnectBudget)

@@ -124,6 +124,8 @@ type change struct {
 	upstreams upstreamPlan
 	sockets   *socketPlan
 	admin     *adminPlan
+
+	observation *observationPlan
 }
 
 // prepare does all of a change that can fail. On error nothing has changed.
@@ -137,11 +139,19 @@ func (s *sidecar) prepare(ctx context.Context, cfg config.Config) (*change, erro
 		sockets.abandon()
 		return nil, err
 	}
+	observation, err := s.planObservation(ctx, cfg.Telemetry)
+	if err != nil {
+		sockets.abandon()
+		admin.abandon()
+		return nil, err
+	}
 	return &change{
 		config:    cfg,
 		upstreams: s.upstreams.plan(cfg.Upstreams, s.log.WithName("upstream")),
 		sockets:   sockets,
 		admin:     admin,
+
+		observation: observation,
 	}, nil
 }
 
@@ -165,6 +175,7 @@ func (s *sidecar) setLog(l config.Log) {
 // inForce does the rest of a change.
 func (s *sidecar) inForce(ctx context.Context, c *change) {
 	s.setLog(c.config.Log)
+	s.setObservation(c)
 	s.upstreams.set(c.upstreams)
 	s.setListeners(ctx, c)
 	s.setAdmin(ctx, c)

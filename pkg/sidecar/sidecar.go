@@ -46,6 +46,8 @@ type sidecar struct {
 	admin     adminServer
 	keeper    keeper
 	state     state
+
+	observation observation
 }
 
 // Run runs a sidecar until ctx ends, and then shuts it down; see the package
@@ -72,6 +74,7 @@ func Run(ctx context.Context, o Options) error {
 		retry:    time.NewTimer(time.Hour),
 	}
 	s.retry.Stop()
+	s.newObservation()
 	s.state.wanted(cfg, invalid)
 	s.setLog(cfg.Log)
 	if invalid != nil {
@@ -83,6 +86,7 @@ func Run(ctx context.Context, o Options) error {
 	background, stopBackground := context.WithCancel(serving)
 	defer stopBackground()
 	group.Go(func() error { s.report(background); return nil })
+	group.Go(func() error { s.observation.history.Run(background); return nil })
 	group.Go(func() error { s.probe(background); return nil })
 	var watchErr error
 	watched := make(chan struct{}) // closed when watchErr is set
@@ -121,6 +125,7 @@ func (s *sidecar) start(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+	s.startInspector(ctx)
 	s.inForce(ctx, change)
 	s.keepLastGood(cfg)
 	s.log.Info("sidecar started", "version", s.options.Version, "config", config.Hash(cfg), "generation", s.state.get().Generation)
@@ -163,7 +168,8 @@ func (s *sidecar) shutdown(ctx context.Context) {
 	defer cancel()
 	s.listeners.drain(finish) // 4, and 5 when finish ends
 	s.keeper.stop()           // 6
-	s.admin.stop()            // 7
+	s.stopObservation()       // 7
+	s.admin.stop()            // 8
 	total := s.snapshot().All.Counts
 	s.log.Info("sidecar stopped", "uptime", s.now().String(), "requestsInUptime", total.ClientRequests(), "unanswered", total.UnansweredTotal())
 }

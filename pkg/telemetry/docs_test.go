@@ -23,6 +23,7 @@ func TestMetricsPage(t *testing.T) {
 	var got bytes.Buffer
 	if err := page.Execute(&got, map[string]any{
 		"Metrics": metricRows(),
+		"Schema":  nativeSchema,
 		"Bounds":  classicBounds[len(classicBounds)-2],
 		"Fields":  fieldRows(t, parseStructs(t, "stats.go", "snapshot.go"), reflect.TypeFor[Stats](), ""),
 		"Reasons": reasons(t),
@@ -32,18 +33,18 @@ func TestMetricsPage(t *testing.T) {
 	golden.Compare(t, "../../docs/metrics.md", got.String(), "run go generate ./pkg/telemetry")
 }
 
-type metricRow struct{ Name, Type, Labels, Help string }
+type metricRow struct{ Name, Type, Unit, Labels, Help string }
 
 func metricRows() (rows []metricRow) {
-	for _, m := range metrics {
+	for _, m := range Metrics() {
 		labels := ""
-		for i, label := range m.labels {
+		for i, label := range m.Labels {
 			if i > 0 {
 				labels += ", "
 			}
 			labels += "`" + label + "`"
 		}
-		rows = append(rows, metricRow{namespace + "_" + m.name, string(m.kind), labels, m.help})
+		rows = append(rows, metricRow{m.Name, m.Type, m.Unit, labels, m.Help})
 	}
 	return rows
 }
@@ -182,6 +183,18 @@ func reasons(t *testing.T) []reasonTable {
 			"header":    "The header is longer than any sensible speaker's.",
 			"truncated": "The sender began the message and did not finish it.",
 		})},
+		{"`nonconforming_messages_total`, `nonconforming`", append(explain(t, 0, protocol.NumQuirks, map[string]string{
+			"non_utf8": "The text is not UTF-8.",
+			"crlf":     "The line ends in a carriage return and a newline.",
+		}), explain(t, proxy.ViolatedDuplicate, proxy.ViolatedUnmatched, map[string]string{
+			"duplicate_seq": "A request has the Seq of one that is still in flight. Only of clients.",
+			"non_ascending": "A request's Seq is not above the one before it. Only of clients.",
+		})...)},
+		{"`spans_dropped_total`, `spans.dropped`", []reasonRow{
+			{"limit", "The pair was above `telemetry.pairs.perSecond`, or one read brought too many to look at each."},
+			{"queue", "The pair or span found a queue full, because the collector is slow or the burst was large."},
+			{"export", "The collector could not be reached or did not take the span."},
+		}},
 	}
 }
 

@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// longest is the longest duration that a histogram tells from longer ones.
-const longest = time.Duration(1)<<maxBits - 1
-
 // near reports whether got stands for want within the error of a histogram.
 func near(got, want time.Duration) bool {
 	want = min(want, longest)
@@ -98,6 +95,29 @@ func TestHistogramSumOutlivesTheRangeOfADuration(t *testing.T) {
 	}
 }
 
+func TestHistogramSinceIsTheDifference(t *testing.T) {
+	var h, want Histogram
+	h.Observe(time.Hour)
+	h.Observe(time.Millisecond)
+	before := h
+	if got := h.since(&before); got != (Histogram{}) {
+		t.Errorf("nothing happened: got %d durations, max %v", got.Count(), got.Max())
+	}
+	for _, d := range []time.Duration{time.Microsecond, time.Millisecond, math.MaxInt64, 5 * time.Second} {
+		h.Observe(d)
+		want.Observe(d)
+	}
+	if got := h.since(&before); got != want {
+		t.Errorf("got %d durations, sum %v, max %v; want %d, %v, %v",
+			got.Count(), got.Sum(), got.Max(), want.Count(), want.Sum(), want.Max())
+	}
+	before = h
+	h.Observe(2 * time.Second)
+	if got := h.since(&before); !near(got.Max(), 2*time.Second) || got.Sum() != 2*time.Second {
+		t.Errorf("got max %v, sum %v; want about 2s, 2s", got.Max(), got.Sum())
+	}
+}
+
 // FuzzHistogram compares a histogram, made of two halves, with a sorted list.
 func FuzzHistogram(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
@@ -156,6 +176,7 @@ func FuzzHistogram(f *testing.F) {
 	})
 }
 
+// BenchmarkHistogramObserve counts one by one, as the load tool does.
 func BenchmarkHistogramObserve(b *testing.B) {
 	b.ReportAllocs()
 	var h Histogram

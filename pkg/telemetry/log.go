@@ -31,6 +31,7 @@ type Logger struct {
 	logr.Logger
 	level   zap.AtomicLevel
 	console *atomic.Bool
+	lines   *lineCounter
 }
 
 // NewLogger returns a Logger that writes through zap. A JSON record has the
@@ -40,7 +41,7 @@ func NewLogger(o LogOptions) (*Logger, error) {
 	if o.Writer == nil {
 		o.Writer = os.Stderr
 	}
-	l := &Logger{level: zap.NewAtomicLevel(), console: new(atomic.Bool)}
+	l := &Logger{level: zap.NewAtomicLevel(), console: new(atomic.Bool), lines: new(lineCounter)}
 	if err := l.SetLevel(cmp.Or(o.Level, "info")); err != nil {
 		return nil, err
 	}
@@ -55,7 +56,7 @@ func NewLogger(o LogOptions) (*Logger, error) {
 		asJSON:  zapcore.NewCore(zapcore.NewJSONEncoder(encoding), out, l.level),
 	}
 	// The level is there by name already, so zapr need not add its number.
-	l.Logger = zapr.NewLoggerWithOptions(zap.New(core), zapr.LogInfoLevel(""))
+	l.Logger = zapr.NewLoggerWithOptions(zap.New(core, zap.Hooks(l.lines.count)), zapr.LogInfoLevel(""))
 	return l, nil
 }
 
@@ -83,6 +84,28 @@ func (l *Logger) SetFormat(format string) error {
 		l.console.Store(format == "console")
 	default:
 		return fmt.Errorf("log format %q is none of json and console", format)
+	}
+	return nil
+}
+
+// Lines returns how many lines were logged so far, those of derived loggers
+// included.
+func (l *Logger) Lines() LogLines {
+	return LogLines{Debug: l.lines.debug.Load(), Info: l.lines.info.Load(), Error: l.lines.errors.Load()}
+}
+
+// lineCounter counts lines by level. logr knows no others.
+type lineCounter struct{ debug, info, errors atomic.Int64 }
+
+// count is called for each line that is written.
+func (c *lineCounter) count(entry zapcore.Entry) error {
+	switch {
+	case entry.Level < zapcore.InfoLevel:
+		c.debug.Add(1)
+	case entry.Level == zapcore.InfoLevel:
+		c.info.Add(1)
+	default:
+		c.errors.Add(1)
 	}
 	return nil
 }

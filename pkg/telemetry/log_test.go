@@ -56,6 +56,27 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
+func TestLoggerCountsTheLinesThatAreShown(t *testing.T) {
+	l, _ := newTestLogger(t, LogOptions{Level: "debug"})
+	derived := l.WithName("proxy").WithValues("listener", "default")
+	for _, level := range []string{"debug", "info", "error"} {
+		if err := l.SetLevel(level); err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range []string{"json", "console"} {
+			if err := l.SetFormat(format); err != nil {
+				t.Fatal(err)
+			}
+			derived.V(1).Info("debug")
+			l.Info("info")
+			derived.Error(errors.New("refused"), "error")
+		}
+	}
+	if got, want := l.Lines(), (LogLines{Debug: 2, Info: 4, Error: 6}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 func TestLogRecordsInJSON(t *testing.T) {
 	l, out := newTestLogger(t, LogOptions{Level: "info", Format: "json"})
 	start := time.Now()

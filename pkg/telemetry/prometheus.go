@@ -20,8 +20,7 @@ import (
 func NewCollector(snapshot func() Snapshot) prometheus.Collector {
 	c := collector{snapshot: snapshot}
 	for _, m := range metrics {
-		name := prometheus.BuildFQName(namespace, "", m.name)
-		c.descs = append(c.descs, prometheus.NewDesc(name, m.help, m.labels, nil))
+		c.descs = append(c.descs, prometheus.NewDesc(m.fullName(), m.help, m.labels, nil))
 	}
 	return c
 }
@@ -56,17 +55,30 @@ type emitter struct {
 	ch        chan<- prometheus.Metric
 	desc      *prometheus.Desc
 	valueType prometheus.ValueType
-	listener  []string // the label of that name, if the metric has it
+	listener  []string  // the label of that name, if the metric has it
+	began     time.Time // when the counting did, for metrics of listeners
+	trace     *Exemplar // shown with the values, unless nil
+}
+
+// exemplar returns an emitter that shows x with its values. Nil shows nothing.
+func (e emitter) exemplar(x *Exemplar) emitter {
+	e.trace = x
+	return e
 }
 
 // value emits the series with the given labels.
 func (e emitter) value(v float64, labels ...string) {
-	e.send(prometheus.NewConstMetric(e.desc, e.valueType, v, slices.Concat(e.listener, labels)...))
+	m, err := prometheus.NewConstMetric(e.desc, e.valueType, v, slices.Concat(e.listener, labels)...)
+	if err == nil && e.trace != nil {
+		// Of a counter, an exemplar is one of those that were counted.
+		m, err = prometheus.NewMetricWithExemplars(m, e.trace.shown(1))
+	}
+	e.send(m, err)
 }
 
-// histogram emits the classic buckets of h.
-func (e emitter) histogram(h *Histogram) {
-	e.send(prometheus.NewConstHistogram(e.desc, uint64(h.count), h.seconds(), h.cumulative(), e.listener...))
+// histogram emits h with both kinds of buckets.
+func (e emitter) histogram(h *Histogram, x *Exemplars) {
+	e.send(newHistogram(e.desc, h, e.began, x, e.listener))
 }
 
 // send sends m or, where there is none, the reason as an error of the scrape.
@@ -77,18 +89,25 @@ func (e emitter) send(m prometheus.Metric, err error) {
 	e.ch <- m
 }
 
-// NewHandler returns the handler of /metrics: the metrics of [NewCollector],
-// those of the Go runtime and those of the process, in the text format or, for
-// those who ask for it, as OpenMetrics. What cannot be shown is logged and left
-// out.
-func NewHandler(snapshot func() Snapshot, log logr.Logger) http.Handler {
+// NewGatherer returns all that is told by metrics: those of [NewCollector], of the
+// Go runtime and of the process. Whoever gathers, be it for a scrape or to send
+// them somewhere, can share one.
+func NewGatherer(snapshot func() Snapshot) prometheus.Gatherer {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		NewCollector(snapshot),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+	return registry
+}
+
+// NewHandler returns the handler of /metrics: what g gathers, in the text format
+// or, for those who ask for it, as OpenMetrics or in Prometheus' binary format.
+// Only the latter two have exemplars, and only the last has native histograms.
+// What cannot be shown is logged and left out.
+func NewHandler(g prometheus.Gatherer, log logr.Logger) http.Handler {
+	return promhttp.HandlerFor(g, promhttp.HandlerOpts{
 		ErrorLog:          errorLog{NewLimited(log, time.Minute, nil)},
 		ErrorHandling:     promhttp.ContinueOnError,
 		EnableOpenMetrics: true,

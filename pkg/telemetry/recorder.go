@@ -50,13 +50,17 @@ func (r *Recorder) Observer() proxy.Observer {
 // that each use their own [Recorder.Observer] get into each other's way less.
 func (r *Recorder) Observe(b *proxy.Batch) { r.shards[0].Observe(b) }
 
+// Interest implements [proxy.Observer]: counting needs no pairs one by one.
+func (r *Recorder) Interest() *proxy.Interest { return nil }
+
+// Interest implements [proxy.Observer].
+func (s *shard) Interest() *proxy.Interest { return nil }
+
 // Observe implements [proxy.Observer].
 func (s *shard) Observe(b *proxy.Batch) {
 	s.mu.Lock()
 	s.counts.Add(&b.Counts)
-	for _, d := range b.Latencies {
-		s.latency.Observe(d)
-	}
+	s.latency.observe(b.Latencies)
 	s.window.Add(b.At, b.ClientRequests(), b.Answers())
 	s.mu.Unlock()
 }
@@ -76,6 +80,14 @@ func (r *Recorder) read(counts *proxy.Counts, latency *Histogram, window *Window
 	for _, s := range r.shards {
 		s.mu.Unlock()
 	}
+}
+
+// begin says since when the recorder is told all that passes.
+func (r *Recorder) begin(now time.Duration) {
+	s := r.shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.window.begin(now)
 }
 
 // restore adds the buckets of an earlier process.

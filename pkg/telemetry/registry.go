@@ -69,6 +69,7 @@ func (r *Registry) Listener(name string) *Recorder {
 	defer r.mu.Unlock()
 	l := r.listener(name)
 	l.retired = false
+	l.recorder.begin(r.now())
 	return l.recorder
 }
 
@@ -119,7 +120,8 @@ func (r *Registry) listener(name string) *listener {
 
 // Snapshot returns what is known now. The counts of each listener are of one
 // moment. The caller adds what this package cannot know: Version, Upstreams,
-// Config, Checkpoint and Recovered.
+// Config, Checkpoint, Recovered, Spans and LogLines, and of each [Traffic], All
+// included, OldestRequest and Exemplars.
 func (r *Registry) Snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()

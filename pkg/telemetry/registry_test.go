@@ -58,6 +58,7 @@ func TestSnapshotAddsUpSessionsAndListeners(t *testing.T) {
 		{&s.Listeners[1], 20, Rates{Requests1s: 20, Requests10s: 2, Answers1s: 20, Answers10s: 2}},
 		{&s.All, 23, Rates{Requests1s: 20, Requests10s: 2.3, Answers1s: 20, Answers10s: 2.3}},
 	} {
+		c.t.Rates.Coverage1s, c.t.Rates.Coverage10s = 0, 0 // another test's business
 		if c.t.Counts.Acked != c.want || c.t.Latency.Count() != c.want || c.t.Rates != c.rate {
 			t.Errorf("%q: got %d pairs, %d latencies, %+v; want %d, %+v",
 				c.t.Name, c.t.Counts.Acked, c.t.Latency.Count(), c.t.Rates, c.want, c.rate)
@@ -98,7 +99,7 @@ func TestRestoreGoesOnFromACheckpoint(t *testing.T) {
 	before := at(time.Hour)
 	old := before.Listener("default")
 	old.Observe(batch(time.Hour-time.Second, 5))
-	old.Observe(&proxy.Batch{At: time.Hour, Counts: proxy.Counts{Requests: 2, Opened: 3}})
+	old.Observe(&proxy.Batch{At: time.Hour, Counts: proxy.Counts{Requests: 2, Opened: 3, Queued: 5, Dequeued: 1}})
 	saved := before.Snapshot().Listeners[0]
 
 	r := at(0)
@@ -121,6 +122,9 @@ func TestRestoreGoesOnFromACheckpoint(t *testing.T) {
 	if total.Sessions() != 0 || total.Closed[proxy.ClosedRestart] != 3 {
 		t.Errorf("sessions of the old process: %d open, %d closed; want 0, 3", total.Sessions(), total.Closed[proxy.ClosedRestart])
 	}
+	if total.Waiting() != 0 {
+		t.Errorf("%d sessions of the old process wait, want 0", total.Waiting())
+	}
 	if want := 0.8; got.Rates.Requests10s != want || s.All.Rates.Requests10s != want {
 		t.Errorf("got request rates %v and %v, want %v", got.Rates.Requests10s, s.All.Rates.Requests10s, want)
 	}
@@ -137,6 +141,37 @@ func TestRestoreOfBadTotalsChangesNothing(t *testing.T) {
 	}
 	if s := r.Snapshot(); len(s.Retired) != 0 || s.All.Rates != (Rates{}) {
 		t.Errorf("%v was half restored", names(s.Retired))
+	}
+}
+
+func TestWindowCoverageGrowsFromTheFirstMoment(t *testing.T) {
+	now := time.Hour
+	r := NewRegistry(Options{Now: func() time.Duration { return now }})
+	r.Listener("old")
+	for _, c := range []struct {
+		at                 time.Duration
+		in1s, in10s, young float64
+	}{
+		{0, 0.01, 0.001, 0},
+		{490 * time.Millisecond, 0.5, 0.05, 0},
+		{4990 * time.Millisecond, 1, 0.5, 0.001},
+		{9989 * time.Millisecond, 1, 0.999, 0.5},
+		{time.Minute, 1, 1, 1},
+	} {
+		now = time.Hour + c.at
+		if c.young > 0 {
+			r.Listener("young")
+		}
+		s := r.Snapshot()
+		if got := s.Listeners[0].Rates; got.Coverage1s != c.in1s || got.Coverage10s != c.in10s {
+			t.Errorf("after %v: got %v and %v, want %v and %v", c.at, got.Coverage1s, got.Coverage10s, c.in1s, c.in10s)
+		}
+		if s.All.Rates.Coverage10s != c.in10s {
+			t.Errorf("after %v: got %v of all, want %v as of the first listener", c.at, s.All.Rates.Coverage10s, c.in10s)
+		}
+		if c.young > 0 && s.Listeners[1].Rates.Coverage10s != c.young {
+			t.Errorf("after %v: got %v of the younger listener, want %v", c.at, s.Listeners[1].Rates.Coverage10s, c.young)
+		}
 	}
 }
 
@@ -184,6 +219,7 @@ type traffic struct {
 	now      time.Duration
 	inFlight int64
 	sessions int64
+	waiting  int64
 }
 
 func (f *traffic) upTo(limit int64) int64 { return f.random.Int64N(limit + 1) }
@@ -210,6 +246,9 @@ func (f *traffic) batch() *proxy.Batch {
 			end(&c.Refused[i])
 		}
 	}
+	f.waiting += c.Queued
+	c.Dequeued = f.upTo(min(f.waiting, 2))
+	f.waiting -= c.Dequeued
 	c.Positives, c.Negatives = c.Acked+c.ClientAnswers, c.Naked+c.Unmatched
 	f.sessions += c.Opened
 	c.Closed[0] = 0

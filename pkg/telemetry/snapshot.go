@@ -29,6 +29,9 @@ type Snapshot struct {
 	Checkpoint CheckpointState
 	// Recovered is nil if the process started from nothing.
 	Recovered *Recovered
+	// Spans is how tracing goes, and LogLines what [Logger.Lines] says.
+	Spans    SpanStats
+	LogLines LogLines
 }
 
 // Traffic is what passed through one listener, or through all.
@@ -44,6 +47,11 @@ type Traffic struct {
 	Latency Histogram
 	// Buckets are what Rates was made from, for a checkpoint.
 	Buckets []Bucket
+	// OldestRequest is how long the oldest request in flight has been waiting, zero
+	// if there is none.
+	OldestRequest time.Duration
+	// Exemplars are the traces that are shown beside the counts.
+	Exemplars Exemplars
 }
 
 // Total returns the counts since the counting began, over all processes.
@@ -105,4 +113,34 @@ type Recovered struct {
 	Restarts int64 `json:"restarts"`
 	// What was wrong with the checkpoint; absent if nothing was.
 	Damage string `json:"damage,omitempty"`
+}
+
+// SpanStats is how the tracing of pairs goes.
+type SpanStats struct {
+	// Pairs that were chosen to become a span.
+	Sampled int64 `json:"sampled"`
+	// Spans that were handed to the collector.
+	Exported int64 `json:"exported"`
+	// Pairs and spans that were left out.
+	Dropped SpanDrops `json:"dropped"`
+}
+
+// SpanDrops are the pairs and spans that were left out, by reason.
+type SpanDrops struct {
+	// Pairs above the limit per second.
+	Limit int64 `json:"limit"`
+	// Pairs and spans that found a queue full.
+	Queue int64 `json:"queue"`
+	// Spans that could not be exported.
+	Export int64 `json:"export"`
+}
+
+// LogLines are the lines that were logged, by level.
+type LogLines struct {
+	// For developers.
+	Debug int64 `json:"debug"`
+	// For operators.
+	Info int64 `json:"info"`
+	// Failures.
+	Error int64 `json:"error"`
 }

@@ -33,6 +33,10 @@ type Stats struct {
 	Checkpoint CheckpointState `json:"checkpoint"`
 	// What the process started from; absent if it started from nothing.
 	Recovered *Recovered `json:"recovered,omitempty"`
+	// The tracing of pairs, by this process.
+	Spans SpanStats `json:"spans"`
+	// Lines that this process logged.
+	LogLines LogLines `json:"log_lines"`
 }
 
 // ListenerStats are the statistics of one listener.
@@ -62,12 +66,18 @@ type TrafficStats struct {
 	// Answers of upstreams per second, over the last ten seconds.
 	ResponseRate10s float64 `json:"response_rate_10s"`
 
+	// The part of the last second, from 0 to 1, in which the sidecar was there to count. The rates are too low by what is missing.
+	WindowCoverage1s float64 `json:"window_coverage_1s"`
+	// The part of the last ten seconds, likewise.
+	WindowCoverage10s float64 `json:"window_coverage_10s"`
 	// NAK messages that the sidecar itself sent. They are not part of `msg_nak`.
 	LocalNaks int64 `json:"nak_local"`
 	// The same by reason.
 	LocalNaksByReason map[string]int64 `json:"nak_local_by_reason"`
 	// Requests that wait for an answer now.
 	InFlight int64 `json:"in_flight"`
+	// How long the oldest of them has been waiting; zero if there is none.
+	OldestRequestSeconds float64 `json:"oldest_request_seconds"`
 	// Requests that were answered ACK.
 	Acked int64 `json:"acked"`
 	// Requests that were answered NAK by the upstream.
@@ -84,10 +94,14 @@ type TrafficStats struct {
 	Malformed int64 `json:"malformed"`
 	// The same by the side that sent them and by reason.
 	MalformedByReason MalformedStats `json:"malformed_by_reason"`
+	// Well-formed messages that are not as the protocol wants them, by the side that sent them and by reason. They are passed on and counted like any other; one message may have several reasons.
+	Nonconforming NonconformingStats `json:"nonconforming"`
 	// Bytes received.
 	Bytes BytesStats `json:"bytes"`
 	// Connections of clients.
 	Connections ConnectionStats `json:"connections"`
+	// Those of them that wait for an upstream connection now.
+	Queue int64 `json:"queue"`
 	// Failures to accept a connection.
 	AcceptErrors int64 `json:"accept_errors"`
 	// Connections to upstreams.
@@ -106,6 +120,15 @@ type UnexpectedStats struct {
 
 // MalformedStats are the messages that could not be decoded, by reason.
 type MalformedStats struct {
+	// Sent by clients.
+	Client map[string]int64 `json:"client"`
+	// Sent by upstreams.
+	Upstream map[string]int64 `json:"upstream"`
+}
+
+// NonconformingStats are the well-formed messages that are not as the protocol
+// wants them, by reason.
+type NonconformingStats struct {
 	// Sent by clients.
 	Client map[string]int64 `json:"client"`
 	// Sent by upstreams.
@@ -200,6 +223,8 @@ func (s Snapshot) Stats() Stats {
 		Version:       s.Version,
 		Config:        s.Config,
 		Checkpoint:    s.Checkpoint,
+		Spans:         s.Spans,
+		LogLines:      s.LogLines,
 	}
 	for i := range s.Listeners {
 		t := &s.Listeners[i]
@@ -235,12 +260,14 @@ func (t *Traffic) stats() TrafficStats {
 		RequestRate1s: t.Rates.Requests1s, RequestRate10s: t.Rates.Requests10s,
 		ResponseRate1s: t.Rates.Answers1s, ResponseRate10s: t.Rates.Answers10s,
 
-		InFlight: c.InFlight(),
-		Acked:    c.Acked, Naked: c.Naked,
+		WindowCoverage1s: t.Rates.Coverage1s, WindowCoverage10s: t.Rates.Coverage10s,
+		InFlight: c.InFlight(), OldestRequestSeconds: t.OldestRequest.Seconds(),
+		Acked: c.Acked, Naked: c.Naked,
 		UnmatchedAnswers:    c.Unmatched,
 		Unexpected:          UnexpectedStats{ServerRequests: c.ServerRequests, ClientAnswers: c.ClientAnswers},
 		Bytes:               BytesStats{Client: c.Bytes[proxy.Client], Upstream: c.Bytes[proxy.Upstream]},
 		Connections:         ConnectionStats{Open: c.Sessions(), Opened: c.Opened, Rejected: c.Rejected},
+		Queue:               c.Waiting(),
 		AcceptErrors:        c.AcceptErrors,
 		UpstreamConnections: UpstreamConnectionStats{Dialed: c.Dialed, Failed: c.DialFailures, Lost: c.Lost},
 		Latency:             t.Latency.stats(),
@@ -252,6 +279,15 @@ func (t *Traffic) stats() TrafficStats {
 	s.MalformedByReason.Client, client = byReason[protocol.Fault](c.Malformed[proxy.Client][:], 0)
 	s.MalformedByReason.Upstream, upstream = byReason[protocol.Fault](c.Malformed[proxy.Upstream][:], 0)
 	s.Malformed = client + upstream
+	s.Nonconforming = nonconforming(&c)
+	return s
+}
+
+func nonconforming(c *proxy.Counts) (s NonconformingStats) {
+	s.Client, _ = byReason[protocol.Quirk](c.Quirks[proxy.Client][:], 0)
+	s.Client[proxy.ViolatedDuplicate.String()] = c.DuplicateSeqs
+	s.Client[proxy.ViolatedOrder.String()] = c.NonAscending
+	s.Upstream, _ = byReason[protocol.Quirk](c.Quirks[proxy.Upstream][:], 0)
 	return s
 }
 

@@ -20,7 +20,11 @@ import (
 // two can be mistaken for each other.
 func example(t *testing.T) Snapshot {
 	t.Helper()
-	r := at(20 * time.Second)
+	now := 16 * time.Second
+	r := NewRegistry(Options{
+		Now:  func() time.Duration { return now },
+		Wall: func() time.Time { return noon },
+	})
 	restored := proxy.Counts{Requests: 1_000_000, Acked: 999_990, Opened: 1000, Positives: 999_990}
 	restored.Closed[proxy.ClosedByClient] = 1000
 	if err := r.Restore("default", Totals(restored), nil); err != nil {
@@ -34,9 +38,11 @@ func example(t *testing.T) Snapshot {
 		n++
 		v.SetInt(n)
 	})
-	b.Requests, b.Opened, b.Closed[0] = 500, 900, 0
+	b.Requests, b.Opened, b.Queued, b.Closed[0] = 500, 900, 300, 0
 	r.Listener("default").Observe(b)
+	now = 19500 * time.Millisecond
 	r.Listener("idle")
+	now = 20 * time.Second
 	r.Listener("gone").Observe(batch(0, 1))
 	r.Retain([]string{"default", "idle"})
 
@@ -53,6 +59,9 @@ func example(t *testing.T) Snapshot {
 	s.Config = ConfigState{Generation: 4, Hash: "1f2e3d", LoadedAt: noon, Reloads: 3, Failures: 1, LastError: "no such key", LastErrorAt: noon}
 	s.Checkpoint = CheckpointState{Enabled: true, Store: "file .data/recovery.json", Working: true, Writes: 42, Failures: 2, Bytes: 4321, LastSuccess: noon}
 	s.Recovered = &Recovered{From: "file .data/recovery.json", AgeSeconds: 2.5, WindowCoverage: 0.75, Restarts: 1}
+	s.Spans = SpanStats{Sampled: 600, Exported: 601, Dropped: SpanDrops{Limit: 602, Queue: 603, Export: 604}}
+	s.LogLines = LogLines{Debug: 610, Info: 611, Error: 612}
+	s.Listeners[0].OldestRequest, s.All.OldestRequest = 7*time.Second, 8*time.Second
 	return s
 }
 

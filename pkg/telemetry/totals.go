@@ -33,12 +33,19 @@ func eachCounter(c *proxy.Counts, do func(name string, counter *int64)) {
 		for f := range protocol.NumFaults {
 			do("malformed_"+side.String()+"_"+f.String(), &c.Malformed[side][f])
 		}
+		for q := range protocol.NumQuirks {
+			do("quirk_"+side.String()+"_"+q.String(), &c.Quirks[side][q])
+		}
 		do("bytes_"+side.String(), &c.Bytes[side])
 	}
+	do("duplicate_seqs", &c.DuplicateSeqs)
+	do("non_ascending", &c.NonAscending)
 	do("opened", &c.Opened)
 	for r := proxy.ClosedByClient; r < proxy.NumCloseReasons; r++ {
 		do("closed_"+r.String(), &c.Closed[r])
 	}
+	do("queued", &c.Queued)
+	do("dequeued", &c.Dequeued)
 	do("rejected", &c.Rejected)
 	do("accept_errors", &c.AcceptErrors)
 	do("dialed", &c.Dialed)
@@ -77,6 +84,9 @@ func FromTotals(totals map[string]int64) (proxy.Counts, error) {
 	if n := c.Sessions(); n < 0 {
 		return proxy.Counts{}, fmt.Errorf("totals say that %d more connections were closed than opened", -n)
 	}
+	if n := c.Waiting(); n < 0 {
+		return proxy.Counts{}, fmt.Errorf("totals say that %d more connections ceased to wait than began", -n)
+	}
 	return c, nil
 }
 
@@ -85,4 +95,5 @@ func FromTotals(totals map[string]int64) (proxy.Counts, error) {
 func endWithProcess(c *proxy.Counts) {
 	c.Unanswered[proxy.UnansweredRestart] += c.InFlight()
 	c.Closed[proxy.ClosedRestart] += c.Sessions()
+	c.Dequeued += c.Waiting()
 }

@@ -36,8 +36,8 @@ func TestTotalsHoldEveryCounter(t *testing.T) {
 		n++
 		v.SetInt(n)
 	})
-	c.Requests, c.Opened = 1000, 1000 // so that no more ended than came
-	c.Closed[0] = 0                   // counts nothing: these sessions have not ended
+	c.Requests, c.Opened, c.Queued = 1000, 1000, 1000 // so that no more ended than came
+	c.Closed[0] = 0                                   // counts nothing: these sessions have not ended
 
 	totals := Totals(c)
 	if len(totals) != int(n)-1 {
@@ -64,6 +64,7 @@ func TestFromTotalsRefusesWhatCannotBe(t *testing.T) {
 		"bytes_client is -1":                         {"requests": 1, "bytes_client": -1},
 		"dialed is 9223372036854775807":              {"dialed": 9223372036854775807},
 		"2 more requests ended than came":            {"requests": 1, "acked": 2, "refused_lost": 1},
+		"1 more connections ceased to wait":          {"queued": 1, "dequeued": 2},
 		"1 more connections were closed than opened": {"closed_idle": 1},
 	} {
 		if _, err := FromTotals(totals); err == nil || !strings.Contains(err.Error(), want) {
@@ -88,8 +89,8 @@ func FuzzRestoredTotals(f *testing.F) {
 			return
 		}
 		endWithProcess(&c)
-		if c.InFlight() != 0 || c.Sessions() != 0 {
-			t.Fatalf("%d in flight, %d open", c.InFlight(), c.Sessions())
+		if c.InFlight() != 0 || c.Sessions() != 0 || c.Waiting() != 0 {
+			t.Fatalf("%d in flight, %d open, %d wait", c.InFlight(), c.Sessions(), c.Waiting())
 		}
 		numbers(reflect.ValueOf(&c).Elem(), func(v reflect.Value) {
 			if v.Int() < 0 {

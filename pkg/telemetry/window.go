@@ -28,6 +28,10 @@ const origin = 1000 * time.Hour
 type Rates struct {
 	Requests1s, Requests10s float64
 	Answers1s, Answers10s   float64
+	// Coverage1s and Coverage10s are the shares of the windows, from 0 to 1, in
+	// which somebody was there to count. Soon after a start the rates are too low
+	// by what is missing.
+	Coverage1s, Coverage10s float64
 }
 
 // Bucket is what happened in a short stretch of time.
@@ -53,6 +57,31 @@ type Bucket struct {
 // safe for concurrent use.
 type Window struct {
 	ring [ringSize]bucket
+	// since is the tick in which the counting began, zero if it has not.
+	since int64
+	// before is what an earlier process is known to have seen.
+	before stretch
+}
+
+// stretch is the ticks from first up to last. The zero stretch is empty.
+type stretch struct{ first, last int64 }
+
+// with returns the stretch that covers o as well.
+func (s stretch) with(o stretch) stretch {
+	switch {
+	case s == stretch{}:
+		return o
+	case o == stretch{}:
+		return s
+	}
+	return stretch{min(s.first, o.first), max(s.last, o.last)}
+}
+
+// begin says that everything is counted from now on. Only the first call counts.
+func (w *Window) begin(now time.Duration) {
+	if w.since == 0 {
+		w.since = tickOf(now)
+	}
 }
 
 // bucket counts what happened in one tick: a stretch of bucketWidth, numbered
@@ -88,6 +117,10 @@ func (w *Window) merge(o *Window) {
 	for _, b := range &o.ring {
 		w.add(b)
 	}
+	if w.since == 0 || o.since != 0 && o.since < w.since {
+		w.since = o.since
+	}
+	w.before = w.before.with(o.before)
 }
 
 // recent returns the buckets of the long window that ends now, oldest first.
@@ -117,7 +150,20 @@ func (w *Window) Rates(now time.Duration) Rates {
 	return Rates{
 		Requests1s: float64(short.requests), Requests10s: float64(long.requests) / 10,
 		Answers1s: float64(short.answers), Answers10s: float64(long.answers) / 10,
+		Coverage1s: w.coverage(newest, shortWindow), Coverage10s: w.coverage(newest, longWindow),
 	}
+}
+
+// coverage returns the share of the given number of ticks up to newest in which
+// this process was counting, or an earlier one.
+func (w *Window) coverage(newest, ticks int64) float64 {
+	oldest, since := newest-ticks+1, w.since
+	if since == 0 {
+		since = newest + 1
+	}
+	seen := max(newest-max(since, oldest)+1, 0)
+	seen += max(min(w.before.last, since-1, newest)-max(w.before.first, oldest)+1, 0)
+	return float64(seen) / float64(ticks)
 }
 
 // Buckets returns what the window that ends now holds, oldest first. The wall
@@ -136,7 +182,8 @@ func (w *Window) Buckets(now time.Duration, wall time.Time) []Bucket {
 
 // Restore adds buckets that [Window.Buckets] returned earlier, maybe in another
 // process. What has left the window meanwhile, and what lies in the future
-// because the wall clock was set back, is dropped.
+// because the wall clock was set back, is dropped. From the first to the last of
+// the others somebody was counting; the time from there on is not covered.
 func (w *Window) Restore(now time.Duration, wall time.Time, buckets []Bucket) {
 	for _, b := range buckets {
 		age := wall.Sub(b.Start)
@@ -146,6 +193,7 @@ func (w *Window) Restore(now time.Duration, wall time.Time, buckets []Bucket) {
 		parts := min(max(int64(b.Width/bucketWidth), 1), longWindow)
 		for i, start := int64(0), tickOf(now-age); i < parts && start+i <= tickOf(now); i++ {
 			w.add(bucket{start + i, share(b.Requests, i, parts), share(b.Answers, i, parts)})
+			w.before = w.before.with(stretch{start + i, start + i})
 		}
 	}
 }

@@ -121,24 +121,32 @@ func TestBucketsGoOnInTheNextProcess(t *testing.T) {
 	before.Add(time.Hour-2*time.Second, 3, 2)
 	before.Add(time.Hour, 1, 1)
 	buckets := before.Buckets(time.Hour, noon)
-	want := []Bucket{
+	wanted := []Bucket{
 		{noon.Add(-9 * time.Second), bucketWidth, 7, 6},
 		{noon.Add(-2 * time.Second), bucketWidth, 3, 2},
 		{noon, bucketWidth, 1, 1},
 	}
-	if diff := cmp.Diff(want, buckets); diff != "" {
+	if diff := cmp.Diff(wanted, buckets); diff != "" {
 		t.Fatalf("buckets (-want +got):\n%s", diff)
 	}
 
 	// The next process starts its clock two seconds later.
 	var after Window
 	after.Restore(0, noon.Add(2*time.Second), buckets)
-	if got, want := after.Rates(0), (Rates{Requests10s: 0.4, Answers10s: 0.3}); got != want {
+	after.begin(0)
+	// The old process is known to have counted for 8 s of the window, and nobody
+	// did for the 2 s before the new one.
+	want := Rates{Requests10s: 0.4, Answers10s: 0.3, Coverage1s: 0.01, Coverage10s: 0.801}
+	if got := after.Rates(0); got != want {
 		t.Errorf("at the start: got %+v, want %+v", got, want)
 	}
 	after.Add(time.Second, 5, 5)
-	if got, want := after.Rates(7*time.Second), (Rates{Requests10s: 0.6, Answers10s: 0.6}); got != want {
+	want = Rates{Requests10s: 0.6, Answers10s: 0.6, Coverage1s: 1, Coverage10s: 0.801}
+	if got := after.Rates(7 * time.Second); got != want {
 		t.Errorf("7 s later: got %+v, want %+v", got, want)
+	}
+	if got := after.Rates(10 * time.Second); got.Coverage10s != 1 {
+		t.Errorf("10 s later: got %+v, want all of the window covered", got)
 	}
 }
 
@@ -165,8 +173,9 @@ func TestRestoreDropsWhatCannotBe(t *testing.T) {
 	if got := w.Rates(0); got != (Rates{}) {
 		t.Errorf("got %+v, want nothing", got)
 	}
+	w = Window{}
 	w.Restore(0, noon, []Bucket{{noon.Add(-5 * time.Second), -time.Hour, 1, 1}})
-	if got, want := w.Rates(0), (Rates{Requests10s: 0.1, Answers10s: 0.1}); got != want {
+	if got, want := w.Rates(0), (Rates{Requests10s: 0.1, Answers10s: 0.1, Coverage10s: 0.001}); got != want {
 		t.Errorf("a bucket without width: got %+v, want %+v", got, want)
 	}
 }

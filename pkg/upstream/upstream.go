@@ -135,7 +135,7 @@ func (u *Upstream) dial(ctx context.Context, e *endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return u.count(conn), nil
+	return u.count(conn, e.stats.Address), nil
 }
 
 // note remembers how an attempt ended, and logs it if it ended otherwise than
@@ -159,33 +159,43 @@ func (u *Upstream) note(e *endpoint, err error) {
 	}
 }
 
-// count makes conn a connection that counts as open until it is closed.
-func (u *Upstream) count(conn net.Conn) net.Conn {
+// count makes conn a connection that counts as open until it is closed, and
+// that knows the endpoint's address as configured.
+func (u *Upstream) count(conn net.Conn, endpoint string) net.Conn {
 	u.open.Add(1)
-	closed := sync.OnceFunc(func() { u.open.Add(-1) })
+	counted := counted{address: endpoint, closed: sync.OnceFunc(func() { u.open.Add(-1) })}
 	switch c := conn.(type) {
 	case *net.TCPConn:
-		return tcpConn{c, closed}
+		return tcpConn{c, counted}
 	case *net.UnixConn:
-		return unixConn{c, closed}
+		return unixConn{c, counted}
 	}
-	return plainConn{conn, closed}
+	return plainConn{conn, counted}
 }
+
+// counted is what a connection has beside its methods.
+type counted struct {
+	address string
+	closed  func()
+}
+
+// Endpoint returns the address as configured.
+func (c counted) Endpoint() string { return c.address }
 
 // The three kinds of connection keep the methods of what they wrap, so that
 // they can be half closed and waited for.
 type (
 	tcpConn struct {
 		*net.TCPConn
-		closed func()
+		counted
 	}
 	unixConn struct {
 		*net.UnixConn
-		closed func()
+		counted
 	}
 	plainConn struct {
 		net.Conn
-		closed func()
+		counted
 	}
 )
 

@@ -42,6 +42,7 @@ type Decoder struct {
 	stray    bool    // Data is Undecodable and nothing else so far
 	seq      uint64  // magnitude
 	size     int64   // bytes of this line so far
+	text     text    // what the line is made of
 }
 
 var _ protocol.Decoder = (*Decoder)(nil)
@@ -55,6 +56,7 @@ func (d *Decoder) Next(b []byte) (int, protocol.Message) {
 	for ; i < len(b) && d.state < stateData; i++ {
 		d.size++
 		if b[i] == '\n' {
+			d.text.look(b, i+1)
 			return i + 1, d.end()
 		}
 		d.header(b[i])
@@ -63,10 +65,12 @@ func (d *Decoder) Next(b []byte) (int, protocol.Message) {
 	n := bytes.IndexByte(rest, '\n')
 	if n < 0 {
 		d.data(rest)
+		d.text.look(b, len(b))
 		d.size += int64(len(rest))
 		return len(b), protocol.Message{}
 	}
 	d.data(rest[:n])
+	d.text.look(b, i+n+1)
 	d.size += int64(n) + 1
 	return i + n + 1, d.end()
 }
@@ -204,12 +208,12 @@ func (d *Decoder) end() protocol.Message {
 	case stateBlank, stateSign:
 		d.bad(protocol.FaultSeq)
 	}
-	m := protocol.Message{Kind: d.kind, ID: d.id(), Size: d.size}
+	m := protocol.Message{Kind: d.kind, ID: d.id(), Size: d.size, Quirks: d.text.quirks()}
 	if d.state == stateBad {
 		m = protocol.Message{Kind: protocol.Malformed, Fault: d.fault, Size: d.size}
 	}
 	m.Stray = d.stray && int(d.matched) == len(Undecodable)
-	*d = Decoder{}
+	*d = Decoder{text: text{ascii: d.text.ascii}}
 	return m
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,6 +38,38 @@ func decode(t *testing.T, d *Decoder, b []byte, chunk int) (messages []protocol.
 		}
 	}
 	return messages
+}
+
+// quirksOf says by the obvious means what is odd about a line.
+func quirksOf(m protocol.Message, line string) (q protocol.Quirks) {
+	if m.Kind == protocol.Malformed {
+		return 0
+	}
+	if !utf8.ValidString(line) {
+		q |= 1 << protocol.QuirkText
+	}
+	if strings.HasSuffix(line, "\r\n") {
+		q |= 1 << protocol.QuirkCRLF
+	}
+	return q
+}
+
+func TestDecoderNoticesTextThatIsNotUTF8(t *testing.T) {
+	ascii := strings.Repeat("x", 70)
+	for _, data := range []string{
+		"é", "日本語", "😀", "\xff", "\xc3", "\xc3(", "\xe2\x82", "\xe2\x82(", "\xf0\x9f\x98", "\xed\xa0\x80", "\xc0\x80",
+		ascii + "é" + ascii, ascii + "\x80" + ascii, ascii + ascii + "😀", "\x80é", "é\xe2é", "\r", "\rx", "é\r",
+	} {
+		line := "REQ 1 " + data + "\n"
+		for _, next := range []string{"ACK 2 " + ascii + "\n", "ACK 2 é\n", "ACK 2 \xff\r\n"} {
+			for chunk := range 9 {
+				got := decode(t, new(Decoder), []byte(line+next), chunk)
+				if len(got) != 2 || got[0].Quirks != quirksOf(got[0], line) || got[1].Quirks != quirksOf(got[1], next) {
+					t.Errorf("%q in chunks of %d: got %+v", line+next, chunk, got)
+				}
+			}
+		}
+	}
 }
 
 func TestDecoderReadsWhatSpeakersSend(t *testing.T) {
@@ -104,6 +137,7 @@ func TestDecoderReadsWhatSpeakersSend(t *testing.T) {
 		"REQ 1000000000000000000 eighteen": {},
 	} {
 		want.Size = int64(len(line))
+		want.Quirks = quirksOf(want, line)
 		var wants []protocol.Message
 		if want.Kind != 0 {
 			wants = append(wants, want)
@@ -172,6 +206,7 @@ func FuzzDecoder(f *testing.F) {
 		"REQ 1 hi\nACK 1\n", "NAK 0 ERRDECODE\nNAK 0 ERRDECODE x\n", "REQ \n\nREQ -1\r\n", "REQ 99999999999999999999 x\n",
 	} {
 		f.Add([]byte(s), uint8(3))
+		f.Add([]byte(s+"REQ 5 \xe2\x82\xac \xe2\x82\r\n"), uint8(1))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, chunk uint8) {
 		whole, parts := new(Decoder), new(Decoder)
@@ -184,8 +219,13 @@ func FuzzDecoder(f *testing.F) {
 			t.Fatalf("%q in chunks of %d: the unfinished message differs", b, chunk)
 		}
 		size := whole.Partial().Size
+		read := string(b)
 		for _, m := range want {
 			size += m.Size
+			if q := quirksOf(m, read[:m.Size]); m.Quirks != q {
+				t.Fatalf("%q: got quirks %b, want %b", read[:m.Size], m.Quirks, q)
+			}
+			read = read[m.Size:]
 			if m.Kind == protocol.Malformed || m.Stray {
 				continue
 			}

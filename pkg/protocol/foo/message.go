@@ -69,3 +69,16 @@ func Data(line string) string {
 
 // blanks are the bytes that separate the parts of a line.
 const blanks = " \t\r\v\f"
+
+// Header returns that part of the first bytes of a line that is no Data. Of a
+// line that is malformed, these are just its first bytes: enough to see what it
+// might have been, and too few to show what it says.
+func Header(line []byte) []byte {
+	d := new(Decoder)
+	_, m := d.Next(line)
+	if m.Kind == protocol.Malformed || m.Kind == 0 && d.Phase() != protocol.Body {
+		const glimpse = 8
+		return line[:min(len(line), glimpse)]
+	}
+	return line[:dataStart(line)]
+}
