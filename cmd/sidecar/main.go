@@ -27,6 +27,6 @@ func run(args []string, stdout, stderr io.Writer) int {
 // newRoot returns the command tree. Without a subcommand the sidecar runs.
 func newRoot() *cobra.Command {
 	root := newServe()
-	root.AddCommand(newCheck(), newSchema(), cli.VersionCommand())
+	root.AddCommand(newStats(), newTop(), newTap(), newCheck(), newSchema(), cli.VersionCommand())
 	return root
 }
