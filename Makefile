@@ -8,8 +8,11 @@
 
 GO ?= go
 MODULE := github.com/foo-protocol/foo-sidecar
+# What tests need that is no Go module, as PACKAGE:PROGRAM, and how the Debian
+# packages are called as well; PACKAGE is below test/observability.
+TESTED_WITH := prometheus:prometheus browser:chromium
 # Each directory with a go.mod of its own that the targets below take care of.
-MODULES := . tools
+MODULES := . tools test/observability
 
 VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),devel)
 LDFLAGS := -s -w -X $(MODULE)/internal/cli.version=$(VERSION)
@@ -66,17 +69,26 @@ build: ## build the binaries into bin/, for OS= and ARCH= if given
 ##@ Tests
 
 # The race detector needs a C compiler that works, and not every system has it:
-# the way to know is to try.
+# the way to know is to try. Two packages test against programs that Go can't
+# bring along; where one is missing, its package is left out, and that is said.
 .PHONY: test
 test: ## run all tests, race detector on: PKG=./pkg/proxy TESTFLAGS='-run Drain'
 	@if why=$$($(GO) build -race runtime/race 2>&1); then race=-race; else race=; fi; \
+	without=; for program in $(TESTED_WITH); do \
+		command -v $${program#*:} >/dev/null || without="$$without $$program"; done; \
 	warn() { test -n "$$race" || printf '%s\n' \
 		'' '*** The tests run WITHOUT the race detector, which can not be built here:' "*** $$why" \
-		'*** Install a C compiler (Debian: apt-get install gcc libc6-dev) for the full tests.' ''; }; \
+		'*** Install a C compiler (Debian: apt-get install gcc libc6-dev) for the full tests.' ''; \
+		for program in $$without; do printf '%s\n' \
+		'' "*** The tests in test/observability/$${program%:*} are NOT RUN: there is no $${program#*:} here." \
+		"*** Install it (Debian: apt-get install $${program#*:}) for the full tests." ''; done; }; \
 	warn; status=0; \
 	for module in $(if $(filter ./...,$(PKG)),$(MODULES),.); do \
-		echo "cd $$module && $(GO) test $$race -shuffle=on $(TESTFLAGS) $(PKG)"; \
-		(cd $$module && $(GO) test $$race -shuffle=on $(TESTFLAGS) $(PKG)) || status=1; \
+		packages='$(PKG)'; \
+		if test "$$module" = test/observability; then for program in $$without; do \
+			packages=$$(cd $$module && $(GO) list $$packages | grep -v "/$${program%:*}$$"); done; fi; \
+		echo "cd $$module && $(GO) test $$race -shuffle=on $(TESTFLAGS)" $$packages; \
+		(cd $$module && $(GO) test $$race -shuffle=on $(TESTFLAGS) $$packages) || status=1; \
 	done; \
 	warn; exit $$status
 
@@ -87,6 +99,14 @@ test-short: ## run the quick tests without the race detector, results cached
 .PHONY: bench
 bench: ## run the benchmarks: BENCH=Relay TESTFLAGS=-count=10 PKG=./pkg/proxy
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKG)
+
+.PHONY: bench-watched
+bench-watched: ## measure what being watched costs: metrics scraped, pairs traced, the page open
+	$(GO) run ./test/bench $(args)
+
+.PHONY: screenshots
+screenshots: ## make the pictures of the status page in docs/images anew; needs chromium
+	cd test/observability && $(GO) run ./browser/screenshots
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME=10s
