@@ -40,13 +40,6 @@ func (a *adminServer) plan(ctx context.Context, wanted config.Admin) (*adminPlan
 	return &adminPlan{address: wanted.Address, socket: socket}, nil
 }
 
-// abandon closes what was opened for a change that will not be.
-func (p *adminPlan) abandon() {
-	if p.socket != nil {
-		p.socket.Close()
-	}
-}
-
 // setAdmin starts the server on the socket of a change, and ends the one
 // before.
 func (s *sidecar) setAdmin(ctx context.Context, c *change) {

@@ -116,7 +116,7 @@ func (s *sidecar) getenv(name string) string {
 }
 
 // planObservation makes the senders that differ from those that run.
-func (s *sidecar) planObservation(ctx context.Context, t config.Telemetry) (*observationPlan, error) {
+func (s *sidecar) planObservation(ctx context.Context, t config.Telemetry) *observationPlan {
 	o := &s.observation
 	o.mu.Lock()
 	traced, pushed := o.traced, o.pushed
@@ -135,25 +135,23 @@ func (s *sidecar) planObservation(ctx context.Context, t config.Telemetry) (*obs
 		Log:      s.log.WithName("otlp"),
 		Counters: &o.spans,
 	}
-	// They end by their Shutdown, so that the last spans still get out.
+	// They end by their Shutdown, so that the last spans still get out. What keeps
+	// one from being made are variables of OpenTelemetry, which may be there for
+	// others in the pod: traffic goes on without it.
 	ctx = context.WithoutCancel(ctx)
 	var err error
 	if p.newTracer = p.traced != traced; p.newTracer && p.traced.wanted {
 		if p.tracer, err = otlp.NewTracer(ctx, options); err != nil {
-			return nil, fmt.Errorf("telemetry.traces: %w", err)
+			s.log.Error(err, "going on without sending spans")
 		}
 	}
 	if p.newPusher = p.pushed != pushed; p.newPusher && p.pushed.wanted {
 		if p.pusher, err = otlp.NewPusher(ctx, options, o.gatherer, p.pushed.interval); err != nil {
-			p.abandon(s)
-			return nil, fmt.Errorf("telemetry.metrics: %w", err)
+			s.log.Error(err, "going on without sending metrics")
 		}
 	}
-	return p, nil
+	return p
 }
-
-// abandon ends the senders of a change that will not be.
-func (p *observationPlan) abandon(s *sidecar) { s.endSenders(p.tracer, p.pusher) }
 
 // setObservation observes as a change wants it.
 func (s *sidecar) setObservation(c *change) {

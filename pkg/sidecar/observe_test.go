@@ -8,10 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/foo-protocol/foo-sidecar/pkg/admin"
+	"github.com/foo-protocol/foo-sidecar/pkg/proxy"
 	"github.com/foo-protocol/foo-sidecar/pkg/telemetry/inspect"
 )
 
@@ -99,6 +102,34 @@ func TestWhatIsLookedAtChangesWhileConnectionsStay(t *testing.T) {
 		r := i.recent()
 		return r, len(r.Violations) == 2 && strings.Contains(r.Violations[0].Raw, secret)
 	})
+}
+
+func TestOutcomesOfATapAreThoseOfPairs(t *testing.T) {
+	var outcomes []string
+	for o := range proxy.NumOutcomes {
+		outcomes = append(outcomes, o.String())
+	}
+	if !slices.Equal(outcomes, admin.TapOutcomes) {
+		t.Errorf("/tap knows %q, pairs have %q", admin.TapOutcomes, outcomes)
+	}
+}
+
+// TestBadVariablesOfOpenTelemetryStopNothing: they may be there for somebody
+// else in the pod.
+func TestBadVariablesOfOpenTelemetryStopNothing(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon")
+	up := server(t, 0)
+	i := launch(t, fmt.Sprintf("listeners: [{name: default, address: '127.0.0.1:0'}]\nupstreams: [{name: default, addresses: ['%s']}]\n"+
+		"telemetry: {traces: {exporter: otlp}}", up))
+	conn, err := net.Dial("tcp", i.address("default"))
+	must(t, err)
+	defer conn.Close()
+	if got, want := exchange(t, conn, "REQ 1 hello\n"), "ACK 1 hello\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if log := i.log.String(); !strings.Contains(log, "going on without sending spans") || !strings.Contains(log, "carrier-pigeon") {
+		t.Errorf("the log does not tell:\n%s", log)
+	}
 }
 
 func TestTapShowsPairsAsTheyEnd(t *testing.T) {

@@ -139,19 +139,13 @@ func (s *sidecar) prepare(ctx context.Context, cfg config.Config) (*change, erro
 		sockets.abandon()
 		return nil, err
 	}
-	observation, err := s.planObservation(ctx, cfg.Telemetry)
-	if err != nil {
-		sockets.abandon()
-		admin.abandon()
-		return nil, err
-	}
 	return &change{
 		config:    cfg,
 		upstreams: s.upstreams.plan(cfg.Upstreams, s.log.WithName("upstream")),
 		sockets:   sockets,
 		admin:     admin,
 
-		observation: observation,
+		observation: s.planObservation(ctx, cfg.Telemetry),
 	}, nil
 }
 
