@@ -37,7 +37,7 @@ func TestTapQueryThatIsWrongIsToldWhatIsAllowed(t *testing.T) {
 		"slower=-1s":                         {"-1s is negative"},
 		"match=(":                            {"match: ", "missing closing )", "RE2"},
 		"match=" + strings.Repeat("a", 1001): {"1001 bytes", "at most 1000"},
-		"rate=0":                             {`got "0"`, "1 to 10000"},
+		"rate=0":                             {`got "0"`, "1 to 1000"},
 		"rate=many":                          {`got "many"`},
 		"colour=red":                         {`there is no parameter "colour"`, "outcome, slower, match, rate"},
 		"a;b":                                {"the query can't be read"},
