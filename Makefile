@@ -71,6 +71,7 @@ build: ## build the binaries into bin/, for OS= and ARCH= if given
 # The race detector needs a C compiler that works, and not every system has it:
 # the way to know is to try. Two packages test against programs that Go can't
 # bring along; where one is missing, its package is left out, and that is said.
+# They run one after the other, because each of them keeps a machine busy.
 .PHONY: test
 test: ## run all tests, race detector on: PKG=./pkg/proxy TESTFLAGS='-run Drain'
 	@if why=$$($(GO) build -race runtime/race 2>&1); then race=-race; else race=; fi; \
@@ -85,8 +86,8 @@ test: ## run all tests, race detector on: PKG=./pkg/proxy TESTFLAGS='-run Drain'
 	warn; status=0; \
 	for module in $(if $(filter ./...,$(PKG)),$(MODULES),.); do \
 		packages='$(PKG)'; \
-		if test "$$module" = test/observability; then for program in $$without; do \
-			packages=$$(cd $$module && $(GO) list $$packages | grep -v "/$${program%:*}$$"); done; fi; \
+		if test "$$module" = test/observability; then packages="-p 1 $$packages"; for program in $$without; do \
+			packages="-p 1 $$(cd $$module && $(GO) list $${packages#-p 1 } | grep -v "/$${program%:*}$$")"; done; fi; \
 		echo "cd $$module && $(GO) test $$race -shuffle=on $(TESTFLAGS)" $$packages; \
 		(cd $$module && $(GO) test $$race -shuffle=on $(TESTFLAGS) $$packages) || status=1; \
 	done; \
