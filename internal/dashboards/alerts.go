@@ -106,8 +106,8 @@ func upstreamAlerts() []alert {
 		},
 		{
 			"FooSidecarDialsFailing", "warning", "10m",
-			dials("upstream, endpoint", failed, "10m") + "\n/ (" + dials("upstream, endpoint", "", "10m") + " > 0)\n> 0.1",
-			"The sidecar of " + wherePod + " often fails to connect to {{ $labels.endpoint }}.",
+			dials("upstream, address", failed, "10m") + "\n/ (" + dials("upstream, address", "", "10m") + " > 0)\n> 0.1",
+			"The sidecar of " + wherePod + " often fails to connect to {{ $labels.address }}.",
 			"{{ $value | humanizePercentage }} of the attempts in the last 10 minutes failed. Clients wait longer for their first answer.",
 		},
 		{

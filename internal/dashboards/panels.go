@@ -81,8 +81,8 @@ func upstreams(s scope) []Panel {
 		graph("Upstream connections", "short", "Connections to upstreams that are open. Each client that sends has one.", 8,
 			query{s.sumT("foo_sidecar_upstream_connections{T}", "upstream"), by}),
 		graph("Dials", "ops", "Attempts to connect to each endpoint. Failures next to successes mean that one of several endpoints is down.", 8,
-			query{s.sumT("rate(foo_sidecar_upstream_dials_total{T}[RATE])", "upstream", "endpoint", "result"),
-				legend(s.by, "upstream", "endpoint", "result")}),
+			query{s.sumT("rate(foo_sidecar_upstream_dials_total{T}[RATE])", "upstream", "address", "result"),
+				legend(s.by, "upstream", "address", "result")}),
 		graph("Lost upstream connections", "ops", "Connections to upstreams that broke, or ended before all answers were there. Their outstanding requests are refused with reason lost.", 8,
 			query{s.sum("rate(foo_sidecar_upstream_connections_lost_total{L}[RATE])"), legend(s.byL)}),
 	}

@@ -41,7 +41,7 @@ func Pod() Dashboard {
 // shareOfDials is how well each endpoint can be reached.
 func shareOfDials() Panel {
 	dials := func(more string) string {
-		return one.aggregate("sum", "increase(foo_sidecar_upstream_dials_total{T"+more+"}[$__range])", nil, "upstream", "endpoint")
+		return one.aggregate("sum", "increase(foo_sidecar_upstream_dials_total{T"+more+"}[$__range])", nil, "upstream", "address")
 	}
 	return table("Endpoints", "How often each endpoint was dialed in the time that is shown, and with what result.", []column{
 		{"Connected", "short", dials(`,result="success"`)},

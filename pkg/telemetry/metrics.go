@@ -167,7 +167,7 @@ var metrics = []metric{
 			}
 		}},
 	{"upstream_dials_total", counter, "attempts", "Attempts to connect to an endpoint of the upstream.",
-		[]string{"upstream", "endpoint", "result"}, func(s *Snapshot, e emitter) {
+		[]string{"upstream", "address", "result"}, func(s *Snapshot, e emitter) {
 			for _, u := range s.Upstreams {
 				for _, endpoint := range u.Endpoints {
 					e.count(endpoint.Dialed, u.Name, endpoint.Address, "success")

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,19 @@ func TestMetricsFollowTheirNames(t *testing.T) {
 			longer := suffix == "_seconds" && strings.HasSuffix(base, "_timestamp_seconds")
 			if strings.HasSuffix(base, suffix) && !longer && m.Unit != unit {
 				t.Errorf("%s: got unit %s, want %s", m.Name, m.Unit, unit)
+			}
+		}
+	}
+}
+
+// TestLabelsLeaveThoseOfPrometheus: a scrape sets labels of its own, and ours of
+// the same name would be renamed to exported_*, in no dashboard.
+func TestLabelsLeaveThoseOfPrometheus(t *testing.T) {
+	taken := []string{"job", "instance", "namespace", "pod", "container", "endpoint", "service", "node", "le", "quantile"}
+	for _, m := range Metrics() {
+		for _, label := range m.Labels {
+			if slices.Contains(taken, label) {
+				t.Errorf("%s has a label %s, which Prometheus or its operator sets", m.Name, label)
 			}
 		}
 	}
