@@ -115,6 +115,16 @@ var table = []row{
 		why:  "helpers for tests may use what they help to test",
 	},
 	{
+		tree:  "internal/programs",
+		why:   "what it says of the programs is what they say themselves, so it uses none of their code",
+		never: []ban{{"testing", "a command starts the programs, too"}},
+	},
+	{
+		tree: "internal/programs/programstest",
+		ours: []string{"internal/programs"},
+		why:  "it makes the errors of programs failures of a test, and nothing else",
+	},
+	{
 		tree: "test",
 		ours: []string{"*"},
 		why:  "tests of the whole may use the whole",

@@ -3,39 +3,46 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
+	"github.com/foo-protocol/foo-sidecar/internal/programs/programstest"
 )
+
+// built are the programs under test.
+var built programstest.Programs
+
+func TestMain(m *testing.M) { os.Exit(programstest.Main(m, &built, raceFlag)) }
 
 // TestCountsAgreeToTheMessage compares what the client, the sidecar and the
 // server counted.
 func TestCountsAgreeToTheMessage(t *testing.T) {
 	for name, test := range map[string]struct{ server, client []string }{
-		"one at a time":        {nil, []string{"-connections", "1", "-requests", "2000"}},
-		"thousands of clients": {nil, []string{"-connections", "2000", "-pipeline", "4", "-requests", "20000"}},
-		"deep pipelines":       {nil, []string{"-connections", "8", "-pipeline", "2000", "-requests", "200000"}},
-		"refused and shuffled": {[]string{"-nak", "0.2", "-out-of-order", "-delay", "2ms", "-delay-spread", "2ms"}, []string{"-connections", "50", "-pipeline", "100", "-requests", "50000"}},
-		"large messages":       {nil, []string{"-connections", "4", "-pipeline", "8", "-size", "100000", "-requests", "500"}},
-		"empty answers":        {[]string{"-response-size", "30"}, []string{"-connections", "10", "-pipeline", "10", "-requests", "20000"}},
-		"at a fixed rate":      {nil, []string{"-connections", "20", "-rate", "5000", "-requests", "5000"}},
-		"over a Unix socket":   {nil, []string{"-connections", "100", "-pipeline", "10", "-requests", "50000"}},
+		"one at a time":        {nil, []string{"--connections", "1", "--requests", "2000"}},
+		"thousands of clients": {nil, []string{"--connections", "2000", "--pipeline", "4", "--requests", "20000"}},
+		"deep pipelines":       {nil, []string{"--connections", "8", "--pipeline", "2000", "--requests", "200000"}},
+		"refused and shuffled": {[]string{"--nak", "0.2", "--out-of-order", "--delay", "2ms", "--delay-spread", "2ms"}, []string{"--connections", "50", "--pipeline", "100", "--requests", "50000"}},
+		"large messages":       {nil, []string{"--connections", "4", "--pipeline", "8", "--size", "100000", "--requests", "500"}},
+		"empty answers":        {[]string{"--response-size", "30"}, []string{"--connections", "10", "--pipeline", "10", "--requests", "20000"}},
+		"at a fixed rate":      {nil, []string{"--connections", "20", "--rate", "5000", "--requests", "5000"}},
+		"over a Unix socket":   {nil, []string{"--connections", "100", "--pipeline", "10", "--requests", "50000"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server, upstream := serve(t, test.server...)
-			recovery := filepath.Join(t.TempDir(), "recovery.json")
-			var s *sidecar
+			server := built.Serve(t, test.server...)
+			var listen []string
 			if strings.Contains(name, "Unix") {
-				s = sidecarFor(t, upstream, recovery, "-listen", "unix:"+filepath.Join(t.TempDir(), "s"))
-			} else {
-				s = sidecarFor(t, upstream, recovery)
+				listen = []string{"--listen", "unix:" + filepath.Join(t.TempDir(), "s")}
 			}
-			r := load(t, s.address, test.client...)
+			s := built.Sidecar(t, server.Address, listen...)
+			r := built.Load(t, s.Address, test.client...).Report()
 			if !r.Complete || r.Sent == 0 {
 				t.Fatalf("the client is not content: %+v", r)
 			}
-			st := s.await("the end of the sessions", func(st stats) bool { return st.Connections.Open == 0 })
+			st := s.AwaitIdle()
 			answers := r.ACKs + r.NAKs
 			for what, pair := range map[string][2]int64{
 				"msg_total":     {st.MsgTotal, r.Sent + answers},
@@ -60,9 +67,9 @@ func TestCountsAgreeToTheMessage(t *testing.T) {
 					t.Errorf("%s: the sidecar says %d, the client %d", what, pair[0], pair[1])
 				}
 			}
-			s.signal(syscall.SIGTERM)
-			s.expectExit(0)
-			if got := server.finish(); got.Requests != r.Sent || got.ACKs != r.ACKs || got.NAKs != r.NAKs {
+			s.Signal(syscall.SIGTERM)
+			s.ExpectExit(0)
+			if got := server.Finish(); got.Requests != r.Sent || got.ACKs != r.ACKs || got.NAKs != r.NAKs {
 				t.Errorf("the server says %+v, the client %+v", got, r)
 			}
 		})
@@ -71,18 +78,16 @@ func TestCountsAgreeToTheMessage(t *testing.T) {
 
 // TestNAKsOfTheSidecarAreItsOwn runs without any server.
 func TestNAKsOfTheSidecarAreItsOwn(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "sidecar.yaml")
-	write(t, config, "apiVersion: foo-protocol.io/v1alpha1\nkind: SidecarConfig\nupstreams: [{connectBudget: 20ms}]\n")
-	s := sidecarFor(t, "127.0.0.1:1", filepath.Join(t.TempDir(), "r"), "-config", config)
-	r := load(t, s.address, "-connections", "20", "-pipeline", "20", "-requests", "10000")
+	s := built.Sidecar(t, "127.0.0.1:1", "--config", programstest.Configuration(t, "upstreams: [{connectBudget: 20ms}]"))
+	r := built.Load(t, s.Address, "--connections", "20", "--pipeline", "20", "--requests", "10000").Report()
 	if !r.Complete || r.NAKs != 10000 || r.NAKsByText["upstream unavailable"] != 10000 {
 		t.Errorf("the client counted %+v", r)
 	}
-	st := s.await("the end of the sessions", func(st stats) bool { return st.Connections.Open == 0 })
+	st := s.AwaitIdle()
 	if st.MsgReq != 10000 || st.MsgNak != 0 || st.NakLocal != 10000 || st.InFlight != 0 {
 		t.Errorf("the sidecar counted %+v", st)
 	}
-	if got := s.metric(`foo_sidecar_local_naks_total{listener="default",reason="unavailable"}`); got != "10000" {
+	if got := s.Metric(`foo_sidecar_local_naks_total{listener="default",reason="unavailable"}`); got != "10000" {
 		t.Errorf("the metric says %s", got)
 	}
 }
@@ -90,24 +95,22 @@ func TestNAKsOfTheSidecarAreItsOwn(t *testing.T) {
 // TestUpstreamRestartsUnderLoad kills and restarts the server while clients
 // talk; each request has exactly one answer all the same.
 func TestUpstreamRestartsUnderLoad(t *testing.T) {
-	server, upstream := serve(t)
-	s := sidecarFor(t, upstream, filepath.Join(t.TempDir(), "r"))
-	client := start(t, "foo", "load", "-json", "-connect", s.address, "-connections", "20", "-pipeline", "50", "-duration", "1m")
+	server := built.Serve(t)
+	s := built.Sidecar(t, server.Address)
+	client := built.Load(t, s.Address, "--connections", "20", "--pipeline", "50", "--duration", "1m")
 	for n := range 3 {
-		before := s.stats().MsgAck
-		s.await("traffic", func(st stats) bool { return st.MsgAck > before+1000 })
-		server.signal(syscall.SIGKILL)
-		server.wait()
-		server = start(t, "foo", "serve", "-listen", upstream)
-		server.stderr.line(t, "listening on ")
+		before := s.Stats().MsgAck
+		s.Await("traffic", func(st programs.Stats) bool { return st.MsgAck > before+1000 })
+		server.Signal(syscall.SIGKILL)
+		server.Wait()
+		server = built.Serve(t, "--listen", server.Address)
 		t.Logf("restart %d", n+1)
 	}
-	before := s.stats().MsgAck
-	s.await("traffic", func(st stats) bool { return st.MsgAck > before+1000 })
-	client.signal(syscall.SIGINT)
-	client.wait()
-	r := client.report()
-	st := s.await("the end of the sessions", func(st stats) bool { return st.Connections.Open == 0 })
+	before := s.Stats().MsgAck
+	s.Await("traffic", func(st programs.Stats) bool { return st.MsgAck > before+1000 })
+	client.Signal(syscall.SIGINT)
+	r := client.Report()
+	st := s.AwaitIdle()
 	if r.Wrong != 0 || r.Unexpected != 0 || r.NAKsByText["upstream unavailable"] == 0 {
 		t.Errorf("the client counted %+v", r)
 	}

@@ -1,7 +1,8 @@
-// Package browser looks at the status page as people do: it starts the real
-// programs and a headless Chromium, and asks the page what it shows.
+// Package browser looks at the status page as people do: it starts a headless
+// Chromium and asks the page what it shows.
 //
-// Its tests need Debian's package chromium, and fail without it. The command in
-// screenshots makes the pictures for the documentation in the same way. It
-// doesn't test how the page looks; that takes eyes.
+// Its tests start the real programs, too. They need Debian's package chromium,
+// and fail without it. The command in screenshots makes the pictures for the
+// documentation in the same way. It doesn't test how the page looks; that takes
+// eyes.
 package browser

@@ -11,6 +11,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
 )
 
 // Chromium is a browser that runs.
@@ -120,7 +122,7 @@ func (p *Page) Until(expression string) error {
 		const end = Date.now() + %d;
 		const look = () => (%s) ? met(true) : Date.now() > end ? met(false) : setTimeout(look, 50);
 		look();
-	})`, Patience/time.Millisecond, expression))
+	})`, programs.Patience/time.Millisecond, expression))
 	if err == nil && !met {
 		text, _ := Eval[string](p, "document.body.innerText")
 		err = fmt.Errorf("waited in vain for %s; the page shows:\n%s", expression, text)

@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/foo-protocol/foo-sidecar/internal/programs/programstest"
 	"github.com/foo-protocol/foo-sidecar/test/observability/browser"
 )
 
 // What all tests share, because it takes seconds to make.
 var (
-	programs *browser.Programs
+	built    programstest.Programs
 	chromium *browser.Chromium
 )
 
@@ -25,11 +25,8 @@ func prepareAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "foo-browser")
 	if err == nil {
 		defer func() { _ = os.RemoveAll(dir) }()
-		programs, err = browser.Build(context.Background(), dir)
-	}
-	if err == nil {
 		var end func()
-		if chromium, end, err = browser.Launch(context.Background(), filepath.Join(dir, "chromium")); err == nil {
+		if chromium, end, err = browser.Launch(context.Background(), dir); err == nil {
 			defer end()
 		}
 	}
@@ -37,7 +34,7 @@ func prepareAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "prepare the browser tests:", err)
 		return 1
 	}
-	return m.Run()
+	return programstest.Main(m, &built)
 }
 
 // must returns a value that there has to be.
@@ -92,27 +89,6 @@ func noProblems(t *testing.T, p *browser.Page) {
 	}
 }
 
-func server(t *testing.T, args ...string) *browser.Server {
-	t.Helper()
-	return must[*browser.Server](t)(programs.Serve(t.Context(), args...))
-}
-
-func sidecar(t *testing.T, upstream string, args ...string) *browser.Sidecar {
-	t.Helper()
-	s := must[*browser.Sidecar](t)(programs.Sidecar(t.Context(), upstream, args...))
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the sidecar wrote to standard error:\n%s", s.Stderr())
-		}
-	})
-	return s
-}
-
-func load(t *testing.T, address string, args ...string) *browser.Process {
-	t.Helper()
-	return must[*browser.Process](t)(programs.Load(t.Context(), address, args...))
-}
-
 // inked is true if a canvas has anything on it.
 func inked(selector string) string {
 	return fmt.Sprintf(`(() => {
@@ -124,11 +100,11 @@ func inked(selector string) string {
 }
 
 func TestNumbersMoveAndAgreeWithTheStatistics(t *testing.T) {
-	s := sidecar(t, server(t, "--nak", "0.1").Address)
+	s := built.Sidecar(t, built.Serve(t, "--nak", "0.1").Address)
 	p := tab(t, s.URL())
 	untilShown(t, p, "verdict-title", "Ready, but there are no requests")
 
-	client := load(t, s.Address, "--rate", "500", "--connections", "4", "--requests", "4000")
+	client := built.Load(t, s.Address, "--rate", "500", "--connections", "4", "--requests", "4000")
 	until(t, p, `/^[1-9]/.test(document.getElementById("tile-requests").textContent)`)
 	before := must[string](t)(p.Text("totals"))
 	until(t, p, fmt.Sprintf("document.getElementById(%q).textContent !== %q", "totals", before))
@@ -141,13 +117,7 @@ func TestNumbersMoveAndAgreeWithTheStatistics(t *testing.T) {
 	untilShown(t, p, "failed", "refused by the upstream")
 	client.Wait()
 
-	var stats struct {
-		Acked, Naked int64
-		InFlight     int64 `json:"in_flight"`
-	}
-	if err := s.Stats(t.Context(), &stats); err != nil {
-		t.Fatal(err)
-	}
+	stats := s.Stats()
 	if stats.Acked+stats.Naked != 4000 || stats.InFlight != 0 {
 		t.Errorf("the statistics are %+v after 4000 requests", stats)
 	}
@@ -167,49 +137,38 @@ func thousands(n int64) string {
 }
 
 func TestSlowRequestsAndTheirLatencyAreShown(t *testing.T) {
-	s := sidecar(t, server(t, "--delay", "30ms").Address)
+	s := built.Sidecar(t, built.Serve(t, "--delay", "30ms").Address)
 	p := tab(t, s.URL())
-	load(t, s.Address, "--rate", "50", "--connections", "2", "--duration", "1m")
+	built.Load(t, s.Address, "--rate", "50", "--connections", "2", "--duration", "1m")
 	until(t, p, `/^3\d(\.\d+)? ms$/.test(document.getElementById("tile-latency").textContent)`)
 	until(t, p, inked("#heat"))
 	noProblems(t, p)
 }
 
 func TestReloadErrorIsShownUntilItIsPutRight(t *testing.T) {
-	upstream := server(t)
-	file := filepath.Join(t.TempDir(), "sidecar.yaml")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte("apiVersion: foo-protocol.io/v1alpha1\nkind: SidecarConfig\n"+text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("")
-	s := sidecar(t, upstream.Address, "--config", file)
+	upstream := built.Serve(t)
+	file := programstest.Configuration(t, "")
+	s := built.Sidecar(t, upstream.Address, "--config", file)
 	p := tab(t, s.URL())
 	untilShown(t, p, "config", "as the file says")
 
-	write("lissteners: []\n")
-	if err := s.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	programstest.Configure(t, file, "lissteners: []")
+	s.Signal(syscall.SIGHUP)
 	untilShown(t, p, "verdict-title", "Ready, but the new configuration was refused")
 	untilShown(t, p, "verdict-detail", "lissteners")
 	untilShown(t, p, "config-error", "lissteners")
 
-	write("log: {level: debug}\n")
-	if err := s.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	programstest.Configure(t, file, "log: {level: debug}")
+	s.Signal(syscall.SIGHUP)
 	untilShown(t, p, "config", "as the file says")
 	until(t, p, `document.getElementById("config-error").hidden`)
 	noProblems(t, p)
 }
 
 func TestPageOutlivesARestartOfTheSidecar(t *testing.T) {
-	upstream := server(t)
-	s := sidecar(t, upstream.Address)
-	load(t, s.Address, "--rate", "200", "--duration", "2m", "--reconnect")
+	upstream := built.Serve(t)
+	s := built.Sidecar(t, upstream.Address)
+	built.Load(t, s.Address, "--rate", "200", "--duration", "2m", "--reconnect")
 	p := tab(t, s.URL())
 	until(t, p, inked("#chart-rates canvas"))
 	noProblems(t, p)
@@ -221,15 +180,10 @@ func TestPageOutlivesARestartOfTheSidecar(t *testing.T) {
 	untilShown(t, p, "live", "connection lost, trying again")
 	untilShown(t, p, "verdict-title", "The sidecar does not answer")
 
-	again := sidecar(t, upstream.Address, "--http", s.Admin, "--listen", s.Address)
+	again := built.Sidecar(t, upstream.Address, "--http", s.Admin, "--listen", s.Address)
 	untilShown(t, p, "live", "live")
 	untilShown(t, p, "verdict-title", "Ready")
-	var stats struct {
-		Uptime float64 `json:"uptime_seconds"`
-	}
-	if err := again.Stats(t.Context(), &stats); err != nil {
-		t.Fatal(err)
-	}
+	again.Stats() // It answers where the other did.
 	untilShown(t, p, "uptime", "second")
 	until(t, p, `/^[1-9]/.test(document.getElementById("tile-requests").textContent)`)
 	if same := must[bool](t)(browser.Eval[bool](p, "window.samePage === true")); !same {
@@ -241,9 +195,9 @@ func TestUpstreamThatCannotBeReachedIsTheVerdict(t *testing.T) {
 	ln := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
 	nobody := ln.Addr().String()
 	_ = ln.Close()
-	s := sidecar(t, nobody)
+	s := built.Sidecar(t, nobody)
 	p := tab(t, s.URL())
-	load(t, s.Address, "--rate", "5", "--connections", "1", "--duration", "2m")
+	built.Load(t, s.Address, "--rate", "5", "--connections", "1", "--duration", "2m")
 	untilShown(t, p, "verdict-title", "the upstream cannot be reached")
 	untilShown(t, p, "verdict-detail", nobody)
 	untilShown(t, p, "upstreams", "cannot be reached")
@@ -252,12 +206,8 @@ func TestUpstreamThatCannotBeReachedIsTheVerdict(t *testing.T) {
 
 // What clients send reaches the page, and nobody vouches for clients.
 func TestHostileMessagesAreShownAsText(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "sidecar.yaml")
-	const shown = "apiVersion: foo-protocol.io/v1alpha1\nkind: SidecarConfig\ntelemetry: {pairs: {payload: show}}\n"
-	if err := os.WriteFile(file, []byte(shown), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := sidecar(t, server(t, "--nak", "1").Address, "--config", file)
+	file := programstest.Configuration(t, "telemetry: {pairs: {payload: show}}")
+	s := built.Sidecar(t, built.Serve(t, "--nak", "1").Address, "--config", file)
 	p := tab(t, s.URL())
 	c := must[net.Conn](t)(net.Dial("tcp", s.Address))
 	defer c.Close()
@@ -274,8 +224,8 @@ func TestHostileMessagesAreShownAsText(t *testing.T) {
 }
 
 func TestPageFitsAPhoneAndIsDarkOnDemand(t *testing.T) {
-	s := sidecar(t, server(t, "--nak", "0.5").Address)
-	load(t, s.Address, "--rate", "100", "--duration", "1m")
+	s := built.Sidecar(t, built.Serve(t, "--nak", "0.5").Address)
+	built.Load(t, s.Address, "--rate", "100", "--duration", "1m")
 	p := tab(t, s.URL())
 	until(t, p, `document.querySelectorAll("#failed tbody tr").length > 3`)
 	for _, width := range []int64{320, 390, 768} {
@@ -298,7 +248,7 @@ func TestPageFitsAPhoneAndIsDarkOnDemand(t *testing.T) {
 }
 
 func TestLinksLeadToTheDataBehindThem(t *testing.T) {
-	s := sidecar(t, server(t).Address)
+	s := built.Sidecar(t, built.Serve(t).Address)
 	p := tab(t, s.URL())
 	broken := must[string](t)(browser.Eval[string](p, `Promise.all([...new Set([...document.querySelectorAll("a")].map((a) => a.getAttribute("href")))]
 		.map(async (href) => {

@@ -3,6 +3,7 @@
 package collector
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
 )
 
 const (
@@ -28,20 +31,20 @@ var small = []string{"OTEL_BSP_MAX_QUEUE_SIZE=200", "OTEL_BSP_MAX_EXPORT_BATCH_S
 func traced(t *testing.T, c *collector, env ...string) *sidecar {
 	t.Helper()
 	telemetry := fmt.Sprintf("{pairs: {ratio: 1, slow: none, perSecond: 100000}, otlp: {endpoint: %q, protocol: %s}}", c.endpoint(), c.protocol)
-	return newSidecar(t, serve(t), telemetry, append(env, hasty...)...)
+	return newSidecar(t, built.Serve(t).Address, telemetry, append(env, hasty...)...)
 }
 
 // traffic is load that lasts for some seconds.
-func traffic(t *testing.T, s *sidecar) report {
+func traffic(t *testing.T, s *sidecar) programs.Report {
 	t.Helper()
-	return load(t, s, "-connections", "4", "-rate", "1000", "-requests", "3000")
+	return load(t, s, "--connections", "4", "--rate", "1000", "--requests", "3000")
 }
 
 // account waits until it is known what became of all spans, and compares that
 // with the metrics and with what the collector has.
-func account(t *testing.T, s *sidecar, c *collector) spanStats {
+func account(t *testing.T, s *sidecar, c *collector) programs.Spans {
 	t.Helper()
-	spans := s.await("all spans", func(st stats) bool { return st.Spans.settled() }).Spans
+	spans := s.Await("all spans", func(st programs.Stats) bool { return settled(st.Spans) }).Spans
 	for series, want := range map[string]int64{
 		`foo_sidecar_spans_total{result="sampled"}`:        spans.Sampled,
 		`foo_sidecar_spans_total{result="exported"}`:       spans.Exported,
@@ -49,7 +52,7 @@ func account(t *testing.T, s *sidecar, c *collector) spanStats {
 		`foo_sidecar_spans_dropped_total{reason="queue"}`:  spans.Dropped.Queue,
 		`foo_sidecar_spans_dropped_total{reason="export"}`: spans.Dropped.Export,
 	} {
-		if got := s.metric(series); got != strconv.FormatInt(want, 10) {
+		if got := s.Metric(series); got != strconv.FormatInt(want, 10) {
 			t.Errorf("%s is %s, and /stats says %d", series, got, want)
 		}
 	}
@@ -61,13 +64,13 @@ func account(t *testing.T, s *sidecar, c *collector) spanStats {
 }
 
 // recovers sends a little more, until the sidecar says that all is well.
-func recovers(t *testing.T, s *sidecar) (r []report) {
+func recovers(t *testing.T, s *sidecar) (r []programs.Report) {
 	t.Helper()
-	for limit := time.Now().Add(patience); len(s.stderr.lines(deliversLine)) == 0; {
+	for limit := time.Now().Add(programs.Patience); len(s.Stderr.Lines(deliversLine)) == 0; {
 		if time.Now().After(limit) {
 			t.Fatal("the sidecar does not recover")
 		}
-		r = append(r, load(t, s, "-connections", "1", "-rate", "20", "-requests", "4"))
+		r = append(r, load(t, s, "--connections", "1", "--rate", "20", "--requests", "4"))
 	}
 	return r
 }
@@ -75,13 +78,13 @@ func recovers(t *testing.T, s *sidecar) (r []report) {
 // logs looks for one line for each change of state.
 func logs(t *testing.T, s *sidecar, dropped, delivers int) {
 	t.Helper()
-	if got := len(s.stderr.lines(droppedLine)); got != dropped {
+	if got := len(s.Stderr.Lines(droppedLine)); got != dropped {
 		t.Errorf("%d lines tell that spans are dropped, want %d", got, dropped)
 	}
-	if got := len(s.stderr.lines(deliversLine)); got != delivers {
+	if got := len(s.Stderr.Lines(deliversLine)); got != delivers {
 		t.Errorf("%d lines tell that they no longer are, want %d", got, delivers)
 	}
-	if lines := s.stderr.lines("OpenTelemetry"); len(lines) > 0 {
+	if lines := s.Stderr.Lines("OpenTelemetry"); len(lines) > 0 {
 		t.Errorf("the SDK was not silent: %s", lines)
 	}
 }
@@ -92,12 +95,12 @@ func TestCollectorIsAbsent(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol)
 			s := traced(t, c)
-			s.counted(traffic(t, s))
+			counted(t, s, traffic(t, s))
 			if spans := account(t, s, c); spans.Exported != 0 || spans.Dropped.Export == 0 || spans.Sampled != 3000 {
 				t.Errorf("got %+v, want all of 3000 dropped", spans)
 			}
 			logs(t, s, 1, 0)
-			if took := s.terminate(); took > 10*time.Second {
+			if took := terminate(t, s.Process); took > 10*time.Second {
 				t.Errorf("it took %v to end", took)
 			}
 		})
@@ -113,13 +116,16 @@ func TestCollectorComesLate(t *testing.T) {
 			first := traffic(t, s)
 			c.start()
 			reports := append(recovers(t, s), first)
-			s.counted(reports...)
+			counted(t, s, reports...)
 			spans := account(t, s, c)
 			logs(t, s, 1, 1)
-			told := logged(t, s.stderr.line(t, deliversLine))["dropped"].(float64)
+			var told struct{ Dropped int64 }
+			if err := json.Unmarshal([]byte(s.Stderr.Line(deliversLine)), &told); err != nil {
+				t.Fatal(err)
+			}
 			// The log knows of the spans of connections, too.
-			if lost := float64(spans.Dropped.Queue + spans.Dropped.Export); told < lost || told > lost+float64(4+len(reports)) {
-				t.Errorf("logged that %v spans were dropped, counted are %v", told, lost)
+			if lost := spans.Dropped.Queue + spans.Dropped.Export; told.Dropped < lost || told.Dropped > lost+int64(4+len(reports)) {
+				t.Errorf("logged that %d spans were dropped, counted are %d", told.Dropped, lost)
 			}
 		})
 	}
@@ -131,15 +137,15 @@ func TestCollectorIsRestarted(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol).start()
 			s := traced(t, c)
-			reports := []report{traffic(t, s)}
-			c.await("spans", func() bool { return len(c.received("foo")) > 0 })
+			reports := []programs.Report{traffic(t, s)}
+			s.Await("the first spans to arrive", func(st programs.Stats) bool { return st.Spans.Exported == 3000 })
 			logs(t, s, 0, 0)
 			c.stop()
 			reports = append(reports, traffic(t, s))
-			s.stderr.line(t, droppedLine)
+			s.Stderr.Line(droppedLine)
 			c.start()
 			reports = append(reports, recovers(t, s)...)
-			s.counted(reports...)
+			counted(t, s, reports...)
 			if spans := account(t, s, c); spans.Exported < 3000 || spans.Dropped.Export == 0 {
 				t.Errorf("got %+v, want the first 3000 and something later, and a loss between", spans)
 			}
@@ -161,7 +167,7 @@ func TestCollectorRefuses(t *testing.T) {
 			}
 			logs(t, s, 1, 0)
 			c.behave(0, nil)
-			s.counted(append(recovers(t, s), first)...)
+			counted(t, s, append(recovers(t, s), first)...)
 			account(t, s, c)
 			logs(t, s, 1, 1)
 		})
@@ -191,7 +197,7 @@ func TestCollectorIsSlow(t *testing.T) {
 				t.Errorf("%d spans stand for %v pairs, want nearly 3000", spans.Exported, stand)
 			}
 			c.behave(0, nil)
-			s.counted(append(recovers(t, s), first)...)
+			counted(t, s, append(recovers(t, s), first)...)
 			account(t, s, c)
 			logs(t, s, 1, 1)
 		})
@@ -207,12 +213,12 @@ func TestCollectorHangs(t *testing.T) {
 			c := newCollector(t, protocol).start()
 			c.behave(time.Hour, nil)
 			s := traced(t, c, small...)
-			s.counted(traffic(t, s))
+			counted(t, s, traffic(t, s))
 			if spans := account(t, s, c); spans.Exported != 0 || spans.Dropped.Export == 0 || spans.Dropped.Queue == 0 {
 				t.Errorf("got %+v, want all dropped, by both", spans)
 			}
 			logs(t, s, 1, 0)
-			if took := s.terminate(); took > 10*time.Second {
+			if took := terminate(t, s.Process); took > 10*time.Second {
 				t.Errorf("it took %v to end", took)
 			}
 		})

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
 )
 
 // pushed compares what was pushed last with the statistics.
-func pushed(t *testing.T, c *collector, st stats) {
+func pushed(t *testing.T, c *collector, st programs.Stats) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,10 +38,10 @@ func TestMetricsArePushedAtTheEnd(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol).start()
-			s := newSidecar(t, serve(t, "-nak", "0.1"), fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, traces: {exporter: none}, "+
+			s := newSidecar(t, built.Serve(t, "--nak", "0.1").Address, fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, traces: {exporter: none}, "+
 				"metrics: {push: true, interval: 1h}}", c.endpoint(), protocol))
-			st := s.counted(load(t, s, "-connections", "8", "-pipeline", "16", "-requests", "20000"))
-			s.terminate()
+			st := counted(t, s, load(t, s, "--connections", "8", "--pipeline", "16", "--requests", "20000"))
+			terminate(t, s.Process)
 			pushed(t, c, st)
 			if c.pushes != 1 {
 				t.Errorf("metrics were pushed %d times, want once", c.pushes)
@@ -53,9 +55,9 @@ func TestMetricsArePushedEachInterval(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol).start()
-			s := newSidecar(t, serve(t), fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, metrics: {push: true, interval: 1s}}",
+			s := newSidecar(t, built.Serve(t).Address, fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, metrics: {push: true, interval: 1s}}",
 				c.endpoint(), protocol))
-			st := s.counted(load(t, s, "-requests", "2000"))
+			st := counted(t, s, load(t, s, "--requests", "2000"))
 			c.mu.Lock()
 			had := c.pushes
 			c.mu.Unlock()
@@ -65,7 +67,7 @@ func TestMetricsArePushedEachInterval(t *testing.T) {
 				return c.pushes >= had+2
 			})
 			pushed(t, c, st)
-			if lines := s.stderr.lines(droppedLine); len(lines) > 0 {
+			if lines := s.Stderr.Lines(droppedLine); len(lines) > 0 {
 				t.Errorf("logged: %s", lines)
 			}
 		})
@@ -77,11 +79,11 @@ func TestMetricsHaveNobodyToTakeThem(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol)
-			s := newSidecar(t, serve(t), fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, traces: {exporter: none}, "+
+			s := newSidecar(t, built.Serve(t).Address, fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, traces: {exporter: none}, "+
 				"metrics: {push: true, interval: 1s}}", c.endpoint(), protocol), "OTEL_EXPORTER_OTLP_TIMEOUT=500", "OTEL_METRIC_EXPORT_TIMEOUT=500")
-			s.counted(load(t, s, "-connections", "4", "-rate", "1000", "-requests", "4000"))
+			counted(t, s, load(t, s, "--connections", "4", "--rate", "1000", "--requests", "4000"))
 			logs(t, s, 1, 0)
-			if took := s.terminate(); took > 10*time.Second {
+			if took := terminate(t, s.Process); took > 10*time.Second {
 				t.Errorf("it took %v to end", took)
 			}
 			logs(t, s, 1, 0)

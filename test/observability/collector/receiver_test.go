@@ -26,6 +26,8 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
 )
 
 // collector is the part of an OpenTelemetry Collector that receives OTLP, over
@@ -70,7 +72,7 @@ func newCollector(t *testing.T, protocol string) *collector {
 // start lets the collector be there.
 func (c *collector) start() *collector {
 	c.t.Helper()
-	for limit := time.Now().Add(patience); ; {
+	for limit := time.Now().Add(programs.Patience); ; {
 		r, err := c.listen()
 		if err == nil {
 			c.running = append(c.running, r)
@@ -256,7 +258,7 @@ func (c *collector) received(name string) (found []span) {
 // await waits until what the collector has is as expected.
 func (c *collector) await(what string, ok func() bool) {
 	c.t.Helper()
-	limit := time.After(patience)
+	limit := time.After(programs.Patience)
 	for {
 		c.mu.Lock()
 		changed := c.changed

@@ -13,6 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
+	"github.com/foo-protocol/foo-sidecar/internal/programs/programstest"
 )
 
 // soon lets a sidecar send its spans soon.
@@ -35,14 +38,14 @@ func TestSpansArriveWithWhatTheyAreAbout(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol).start()
-			upstream := serve(t, "-nak", "0.1")
+			upstream := built.Serve(t, "--nak", "0.1").Address
 			s := newSidecar(t, upstream, "{pairs: {ratio: 0.1, slow: none, perSecond: 100000}}", soon,
 				"OTEL_EXPORTER_OTLP_ENDPOINT="+c.endpoint(), "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol,
 				"POD_NAME=web-7d4b9c6f5d-x2k9p", "POD_NAMESPACE=shop", "NODE_NAME=node-1", "CONTAINER_NAME=foo-sidecar",
 				"OTEL_RESOURCE_ATTRIBUTES=team=green")
-			r := load(t, s, "-connections", "4", "-rate", "3000", "-requests", "9000")
-			s.counted(r)
-			st := s.await("all spans", func(st stats) bool { return st.Spans.settled() })
+			r := load(t, s, "--connections", "4", "--rate", "3000", "--requests", "9000")
+			counted(t, s, r)
+			st := s.Await("all spans", func(st programs.Stats) bool { return settled(st.Spans) })
 			c.await("all spans", func() bool {
 				return len(c.received("foo")) == int(st.Spans.Exported) && len(c.received("foo connection")) == 4
 			})
@@ -122,9 +125,9 @@ func TestTracesGoThroughTheSidecar(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol).start()
-			s := newSidecar(t, serve(t), fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, "+
+			s := newSidecar(t, built.Serve(t).Address, fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, "+
 				"pairs: {ratio: 0}, traces: {context: {extract: true, inject: true}}}", c.endpoint(), protocol), soon)
-			client, err := net.Dial("tcp", s.address)
+			client, err := net.Dial("tcp", s.Address)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +154,7 @@ func TestTracesGoThroughTheSidecar(t *testing.T) {
 				t.Errorf("it was traced because of %v", got)
 			}
 			client.Close()
-			s.terminate()
+			terminate(t, s.Process)
 			if got := len(c.received("foo")); got != 1 {
 				t.Errorf("%d spans arrived, want 1", got)
 			}
@@ -165,18 +168,16 @@ func TestTracingIsSwitchedOnWhileItRuns(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol).start()
-			s := newSidecar(t, serve(t), "{pairs: {ratio: 1, perSecond: 100000}}", soon)
-			client := start(t, nil, "foo", "load", "-json", "-connect", s.address, "-rate", "200", "-duration", "1h")
-			s.await("traffic", func(st stats) bool { return st.Acked > 0 })
-			if got := s.stats().Spans.Exported; got != 0 {
+			s := newSidecar(t, built.Serve(t).Address, "{pairs: {ratio: 1, perSecond: 100000}}", soon)
+			client := built.Load(t, s.Address, "--rate", "200", "--duration", "1h")
+			s.Await("traffic", func(st programs.Stats) bool { return st.Acked > 0 })
+			if got := s.Stats().Spans.Exported; got != 0 {
 				t.Errorf("%d spans went nowhere", got)
 			}
-			telemetry := "{pairs: {ratio: 1, perSecond: 100000}, otlp: {endpoint: %q, protocol: %s}, traces: {exporter: %s}}"
+			telemetry := "telemetry: {pairs: {ratio: 1, perSecond: 100000}, otlp: {endpoint: %q, protocol: %s}, traces: {exporter: %s}}"
 			for _, exporter := range []string{"otlp", "none", "auto"} {
-				s.configure(t, fmt.Sprintf(telemetry, c.endpoint(), protocol, exporter))
-				if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-					t.Fatal(err)
-				}
+				programstest.Configure(t, s.config, fmt.Sprintf(telemetry, c.endpoint(), protocol, exporter))
+				s.Signal(syscall.SIGHUP)
 				if exporter != "none" {
 					had := len(c.received("foo"))
 					c.await("more spans", func() bool { return len(c.received("foo")) > had })
@@ -185,11 +186,11 @@ func TestTracingIsSwitchedOnWhileItRuns(t *testing.T) {
 				// The connections go on, but their spans end with what sends them.
 				c.await("the spans of the connections", func() bool { return len(c.received("foo connection")) == 16 })
 			}
-			client.terminate()
-			s.await("all spans", func(st stats) bool { return st.Connections.Open == 0 })
-			s.terminate()
+			terminate(t, client.Process)
+			s.AwaitIdle()
+			terminate(t, s.Process)
 			c.await("the spans of the connections once more", func() bool { return len(c.received("foo connection")) == 32 })
-			if lines := s.stderr.lines("telemetry is dropped"); len(lines) > 0 {
+			if lines := s.Stderr.Lines("telemetry is dropped"); len(lines) > 0 {
 				t.Errorf("spans were lost: %s", lines)
 			}
 		})

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
 )
 
 // What passes: a client of each of two sidecars, at a steady pace, for so long
@@ -23,7 +25,7 @@ const (
 // scene is what was recorded while the clients ran.
 type scene struct {
 	classic, native *prometheus
-	web, api        report
+	web, api        programs.Report
 	// From, to is a time during which the load was steady, and end a time
 	// after it, when all had been scraped.
 	from, to, end time.Time
@@ -34,8 +36,8 @@ func record(t *testing.T) *scene {
 	t.Helper()
 	traces := collector(t)
 	sidecars := []*sidecar{
-		newSidecar(t, webPod, server(t, "-nak", "0.05", "-delay", "32ms", "-delay-spread", "4ms"), traces),
-		newSidecar(t, apiPod, server(t, "-delay", "2ms"), traces),
+		newSidecar(t, webPod, traces, "--nak", "0.05", "--delay", "32ms", "--delay-spread", "4ms"),
+		newSidecar(t, apiPod, traces, "--delay", "2ms"),
 	}
 	s := &scene{
 		classic: newPrometheus(t, sidecars, "exemplar-storage"),
@@ -46,10 +48,10 @@ func record(t *testing.T) *scene {
 	}
 	begin := time.Now()
 	flags := func(rate int) []string {
-		return []string{"-connections", "4", "-pipeline", "32", "-rate", strconv.Itoa(rate), "-duration", loadTime.String()}
+		return []string{"--connections", "4", "--pipeline", "32", "--rate", strconv.Itoa(rate), "--duration", loadTime.String()}
 	}
-	web, api := sidecars[0].load(t, flags(webRate)...), sidecars[1].load(t, flags(apiRate)...)
-	s.web, s.api = web(), api()
+	web, api := built.Load(t, sidecars[0].Address, flags(webRate)...), built.Load(t, sidecars[1].Address, flags(apiRate)...)
+	s.web, s.api = web.Report(), api.Report()
 	if !s.web.Complete || !s.api.Complete || s.web.NAKs == 0 {
 		t.Fatalf("the clients report %+v and %+v", s.web, s.api)
 	}
@@ -75,7 +77,7 @@ func TestDashboardsAndRulesShowWhatPassed(t *testing.T) {
 
 // checkCounters compares each count of a client with that of its sidecar.
 func (s *scene) checkCounters(t *testing.T) {
-	for pod, r := range map[string]report{webPod: s.web, apiPod: s.api} {
+	for pod, r := range map[string]programs.Report{webPod: s.web, apiPod: s.api} {
 		for expr, want := range map[string]int64{
 			`sum(foo_sidecar_messages_total{type="req",pod="$pod"})`:             r.Sent,
 			`sum(foo_sidecar_messages_total{type="ack",pod="$pod"})`:             r.ACKs,
@@ -115,7 +117,7 @@ func (s *scene) checkPanels(t *testing.T) {
 // checkNumbers compares what panels show with what the clients report.
 func (s *scene) checkNumbers(t *testing.T) {
 	overview, pod := readDashboard(t, "overview"), readDashboard(t, "pod")
-	for workload, r := range map[string]report{"web": s.web, "api": s.api} {
+	for workload, r := range map[string]programs.Report{"web": s.web, "api": s.api} {
 		name := map[string]string{"web": webPod, "api": apiPod}[workload]
 		one := everything.with(choices{"pod": name})
 		of := map[string]string{"namespace": "shop", "workload": workload}

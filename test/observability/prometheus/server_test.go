@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
 )
 
 // prometheus is a Prometheus that runs.
@@ -36,16 +38,16 @@ func newPrometheus(t *testing.T, sidecars []*sidecar, features string) *promethe
 	}
 	config.WriteString("scrape_configs:\n  - job_name: foo-sidecar\n    static_configs:\n")
 	for _, s := range sidecars {
-		fmt.Fprintf(&config, "      - targets: [%q]\n        labels: {namespace: %s, pod: %s}\n", s.admin, s.namespace, s.pod)
+		fmt.Fprintf(&config, "      - targets: [%q]\n        labels: {namespace: %s, pod: %s}\n", s.Admin, s.namespace, s.pod)
 	}
 	file := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(file, []byte(config.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, debian(t, "prometheus"), "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+	p := built.Start(t, debian(t, "prometheus"), "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address=127.0.0.1:0", "--log.format=json", "--enable-feature="+features)
-	address := logged(t, p.stderr.line(t, `"Listening on"`), "address")
-	p.stderr.line(t, "ready to receive web requests")
+	address := p.Stderr.Logged("address", `"Listening on"`)
+	p.Stderr.Line("ready to receive web requests")
 	return &prometheus{t, "http://" + address}
 }
 
@@ -78,7 +80,7 @@ func (s *sample) UnmarshalJSON(b []byte) error {
 // get asks the API.
 func (p *prometheus) get(path string, parameters url.Values, data any) {
 	p.t.Helper()
-	client := http.Client{Timeout: patience}
+	client := http.Client{Timeout: programs.Patience}
 	response, err := client.Get(p.url + "/api/v1/" + path + "?" + parameters.Encode())
 	if err != nil {
 		p.t.Fatal(err)
@@ -138,7 +140,7 @@ func (p *prometheus) await(expr string, want float64) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	var last []series
-	for limit := time.After(patience); ; {
+	for limit := time.After(programs.Patience); ; {
 		if last = p.query(expr, time.Now()); len(last) == 1 && last[0].Value != nil && last[0].Value.value == want {
 			return
 		}

@@ -5,15 +5,16 @@ package terminal
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/creack/pty"
 	"github.com/hinshun/vt10x"
+
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
+	"github.com/foo-protocol/foo-sidecar/internal/programs/programstest"
 )
 
 // console is a terminal at which somebody sits.
@@ -22,8 +23,8 @@ type console struct {
 	pty     *os.File // the side of who sits there
 	tty     *os.File // the side of the programs
 	emulate vt10x.Terminal
-	raw     *output // all that was ever written on it
-	before  string  // its settings
+	raw     *programs.Output // all that was ever written on it
+	before  string           // its settings
 }
 
 // prompt is what a terminal shows before a program starts.
@@ -39,7 +40,7 @@ func newConsole(t *testing.T, columns, rows int) *console {
 	c := &console{
 		t: t, pty: master, tty: tty,
 		emulate: vt10x.New(vt10x.WithSize(columns, rows)),
-		raw:     &output{changed: make(chan struct{}, 1)},
+		raw:     programs.NewOutput(),
 	}
 	t.Cleanup(func() { master.Close(); tty.Close() })
 	if err := pty.Setsize(tty, &pty.Winsize{Cols: uint16(columns), Rows: uint16(rows)}); err != nil {
@@ -75,34 +76,24 @@ func (c *console) settings() string {
 }
 
 // start runs the sidecar's program on the terminal.
-func (c *console) start(args ...string) *process {
+func (c *console) start(args ...string) *programstest.Process {
 	c.t.Helper()
-	p := &process{cmd: exec.Command(filepath.Join(bin, "sidecar"), args...)}
-	p.cmd.Env = append(os.Environ(), "TERM=xterm-256color")
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = c.tty, c.tty, c.tty
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // Ctrl-C reaches it
-	p.begin(c.t)
-	return p
+	cmd := exec.CommandContext(c.t.Context(), built.Path("sidecar"), args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.tty, c.tty, c.tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // Ctrl-C reaches it
+	return built.With("TERM=xterm-256color").StartCommand(c.t, cmd)
 }
 
 // screen returns what can be seen.
 func (c *console) screen() string { return c.emulate.String() }
 
 // await waits until the screen shows what is expected, and returns it.
-func (c *console) await(what string, ok func(screen string) bool) string {
+func (c *console) await(what string, ok func(screen string) bool) (screen string) {
 	c.t.Helper()
-	limit := time.After(patience)
-	for {
-		screen := c.screen()
-		if ok(screen) {
-			return screen
-		}
-		select {
-		case <-c.raw.changed:
-		case <-limit:
-			c.t.Fatalf("waited in vain for %s on this screen:\n%s", what, screen)
-		}
+	if err := c.raw.Await(c.t.Context(), func() bool { screen = c.screen(); return ok(screen) }); err != nil {
+		c.t.Fatalf("%v for %s on this screen:\n%s", err, what, screen)
 	}
+	return screen
 }
 
 // match waits until the screen matches an expression, and returns its groups.

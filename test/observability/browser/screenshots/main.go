@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
 	"github.com/foo-protocol/foo-sidecar/test/observability/browser"
 )
 
@@ -60,21 +61,21 @@ func run(ctx context.Context, dir string, traffic time.Duration) error {
 		return err
 	}
 	defer end()
-	programs, err := browser.Build(ctx, temp)
+	built, err := programs.Build(ctx, temp)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the programs
-	server, err := programs.Serve(ctx, "--delay", "3ms", "--delay-spread", "2500us", "--nak", "0.004", "--out-of-order")
+	server, err := built.Serve(ctx, "--delay", "3ms", "--delay-spread", "2500us", "--nak", "0.004", "--out-of-order")
 	if err != nil {
 		return err
 	}
-	sidecar, err := programs.Sidecar(ctx, server.Address)
+	sidecar, err := built.Sidecar(ctx, server.Address)
 	if err != nil {
 		return err
 	}
-	if err := work(ctx, programs, sidecar.Address, traffic); err != nil {
+	if err := work(ctx, built, sidecar.Address, traffic); err != nil {
 		return err
 	}
 	tab, err := chromium.Tab()
@@ -96,14 +97,14 @@ func run(ctx context.Context, dir string, traffic time.Duration) error {
 
 // work sends requests for a while, at a rate that goes up and down. The last
 // client goes on until ctx ends.
-func work(ctx context.Context, programs *browser.Programs, address string, traffic time.Duration) error {
-	if _, err := programs.Load(ctx, address, "--rate", "400", "--connections", "8", "--pipeline", "4", "--duration", "1h"); err != nil {
+func work(ctx context.Context, built programs.Programs, address string, traffic time.Duration) error {
+	if _, err := built.Load(ctx, address, "--rate", "400", "--connections", "8", "--pipeline", "4", "--duration", "1h"); err != nil {
 		return err
 	}
 	const waves = 10
 	for i := range waves {
 		rate := 200 + 150*((i*3)%7)
-		wave, err := programs.Load(ctx, address, "--rate", fmt.Sprint(rate), "--connections", fmt.Sprint(2+i%4), "--pipeline", "8", "--duration", (traffic / waves).String())
+		wave, err := built.Load(ctx, address, "--rate", fmt.Sprint(rate), "--connections", fmt.Sprint(2+i%4), "--pipeline", "8", "--duration", (traffic / waves).String())
 		if err != nil {
 			return err
 		}
