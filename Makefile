@@ -35,7 +35,7 @@ RECOVERY_PATH ?= .data/recovery.json
 # More flags for run and deploy; the signal for kill and docker-kill.
 args ?=
 
-# What to test, and how.
+# What to test, and how. BENCH is for microbench.
 PKG ?= ./...
 TESTFLAGS ?=
 BENCH ?= .
@@ -98,12 +98,12 @@ test-short: ## run the quick tests without the race detector, results cached
 	$(GO) test -short $(TESTFLAGS) $(PKG)
 
 .PHONY: bench
-bench: ## run the benchmarks: BENCH=Relay TESTFLAGS=-count=10 PKG=./pkg/proxy
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKG)
-
-.PHONY: bench-watched
-bench-watched: ## measure what being watched costs: metrics scraped, pairs traced, the page open
+bench: ## measure end to end, beside other proxies: takes an hour, or as args="--workloads W3 --rounds 3" says
 	$(GO) run ./test/bench $(args)
+
+.PHONY: microbench
+microbench: ## run the benchmarks: BENCH=Relay TESTFLAGS=-count=10 PKG=./pkg/proxy
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) $(PKG)
 
 .PHONY: screenshots
 screenshots: ## make the pictures of the status page in docs/images anew; needs chromium

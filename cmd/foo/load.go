@@ -49,6 +49,9 @@ Data begins with a token, 24 bytes or as many as --size allows, that has to
 come back at the beginning of an ACK's Data; with --size 0 only the Seq tells.
 A NAK may carry any text but another request's token.
 
+With --requests-per-connection, latency does not count the time to connect,
+unless there is a --rate.
+
 Exit code: 0 if every request was answered by its own answer, else 1. SIGINT
 and SIGTERM end sending; the outstanding answers are still awaited.`,
 		Example: `  foo load -connect localhost:8002 -connections 16 -pipeline 32 -duration 30s
@@ -68,6 +71,8 @@ and SIGTERM end sending; the outstanding answers are still awaited.`,
 	f.StringVar(&flags.connect, "connect", defaultConnect, "`address` to connect to")
 	f.IntVar(&o.Connections, "connections", 16, "`number` of connections")
 	f.IntVar(&o.Pipeline, "pipeline", 1, "`number` of requests that a connection may have outstanding")
+	f.IntVar(&o.RequestsPerConnection, "requests-per-connection", 0,
+		"`number` of answered requests after which a connection is closed and replaced by a new one; 0 keeps it")
 	f.IntVar(&o.Size, "size", 32, "`bytes` of Data in a request")
 	f.Float64Var(&o.Rate, "rate", 0, "`number` of requests a second in all; 0 is as fast as answers come")
 	f.DurationVar(&o.Duration, "duration", 0, "`time` during which requests are sent (default 10s, or no limit with --requests)")

@@ -30,6 +30,18 @@ func TestLoadSucceedsIfEveryAnswerIsRight(t *testing.T) {
 	}
 }
 
+func TestLoadReplacesConnectionsIfTold(t *testing.T) {
+	got := execute(t.Context(), "", "load", "-connect", serve(t, server.Options{}), "-requests", "50", "-connections", "1",
+		"-requests-per-connection", "5", "-json")
+	var r report
+	if err := json.Unmarshal([]byte(got.stdout), &r); err != nil || got.code != cli.CodeOK {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if r.Sent != 50 || r.ACKs != 50 || r.Connections.Opened != 10 {
+		t.Errorf("got %+v, want 10 connections with 5 requests each", r)
+	}
+}
+
 func TestLoadFailsOnNAKsIfTold(t *testing.T) {
 	got := execute(t.Context(), "", "load", "-connect", serve(t, server.Options{NAK: 1}), "-requests", "5", "-fail-on-nak")
 	if want := "foo: 5 answered with a NAK\n"; got.code != cli.CodeFailure || got.stderr != want {

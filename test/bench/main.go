@@ -4,150 +4,90 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"syscall"
-	"text/tabwriter"
-	"time"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // Nothing is left to undo.
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage): // It has been said.
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
 	}
 }
 
-// A workload is what foo load is told.
-type workload struct {
-	Name                  string
-	Connections, Pipeline int
-}
-
-// The pipelined workloads: here the sidecar's own work shows most, because a
-// system call moves many messages.
-var workloads = []workload{
-	{"64 connections, pipeline 64", 64, 64},
-	{"8 connections, pipeline 256", 8, 256},
-}
-
-// Result is one measurement.
-type Result struct {
-	Workload string  `json:"workload"`
-	Round    int     `json:"round"`
-	Subject  string  `json:"subject"`
-	Pairs    int64   `json:"pairs"`
-	CPU      float64 `json:"cpu_microseconds_per_pair"`
-	Rate     float64 `json:"pairs_per_second"`
-}
-
-// options are the flags.
-type options struct {
-	rounds   int
-	duration time.Duration
-	spread   bool
-	json     bool
-}
-
-func run(ctx context.Context) error {
-	var o options
-	flag.IntVar(&o.rounds, "rounds", 5, "how often each subject is measured with each workload")
-	flag.DurationVar(&o.duration, "duration", 3*time.Second, "how long one measurement takes")
-	flag.BoolVar(&o.spread, "spread", false, "let the system place the processes on all processors")
-	flag.BoolVar(&o.json, "json", false, "print each measurement as a line of JSON")
-	flag.Parse()
+// run measures as the arguments say, tells stderr how far it is, and stdout
+// what came out.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if o.write {
+		// Whether the results can be written shows before the hour of measuring.
+		if _, err := replaceResults(performance, ""); err != nil {
+			return err
+		}
+	}
 	dir, err := os.MkdirTemp("", "foo-bench")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // What is left is in the directory for temporary files.
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir+"/", "./cmd/sidecar", "./cmd/foo")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build the programs, from the root of the repository: %w", err)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &bench{options: o, dir: dir, log: stderr}
+	if err := b.build(ctx); err != nil {
+		return err
 	}
-	if !o.spread {
-		if err := pin(); err != nil {
+	if err := b.measureAll(ctx); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		return err
+	}
+	return b.publish(ctx, stdout)
+}
+
+// publish prints the results, and writes them where the options say.
+func (b *bench) publish(ctx context.Context, stdout io.Writer) error {
+	r := b.results
+	r.Machine = describe(ctx)
+	r.Ratios = ratios(r.Measurements)
+	text := r.markdown()
+	if _, err := io.WriteString(stdout, text); err != nil {
+		return err
+	}
+	if b.json != "" {
+		if err := r.writeJSON(b.json); err != nil {
 			return err
 		}
 	}
-	results, err := measureAll(ctx, dir, o)
-	if err != nil {
-		return err
-	}
-	if o.json {
-		e := json.NewEncoder(os.Stdout)
-		for _, r := range results {
-			if err := e.Encode(r); err != nil {
-				return err
-			}
+	if b.write {
+		page, err := replaceResults(performance, text)
+		if err != nil {
+			return err
 		}
-		return nil
-	}
-	return printTable(os.Stdout, results, o)
-}
-
-// measureAll lets the subjects take turns with each workload.
-func measureAll(ctx context.Context, dir string, o options) (results []Result, err error) {
-	for _, w := range workloads {
-		for round := 1; round <= o.rounds; round++ {
-			order := subjects
-			if round%2 == 0 { // neither is always the first
-				order = slices.Clone(subjects)
-				slices.Reverse(order)
-			}
-			for _, s := range order {
-				r, err := measure(ctx, filepath.Join(dir, fmt.Sprintf("%d-%s", len(results), s.name)), dir, s, w, o)
-				if err != nil {
-					return nil, fmt.Errorf("%s, %s, round %d: %w", s.name, w.Name, round, err)
-				}
-				r.Round = round
-				results = append(results, r)
-				fmt.Fprintf(os.Stderr, "%s, round %d, %s: %.4f us of processor time a pair\n", w.Name, round, s.name, r.CPU)
-			}
+		if err := os.WriteFile(performance, []byte(page), 0o644); err != nil { //nolint:gosec // A page for everybody.
+			return err
 		}
 	}
-	return results, nil
+	if b.failures > 0 {
+		return fmt.Errorf("%d measurements failed, see %q among the results", b.failures, leftOut)
+	}
+	return nil
 }
 
-// printTable prints the medians, and the median of the ratios within a round.
-func printTable(out io.Writer, results []Result, o options) error {
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "workload\tquiet us/pair\twatched us/pair\tratio\tworst ratio\tpairs/s quiet\tpairs/s watched")
-	for _, w := range workloads {
-		var ratios []float64
-		cpu, rate := make(map[string][]float64), make(map[string][]float64)
-		for round := 1; round <= o.rounds; round++ {
-			of := make(map[string]Result)
-			for _, r := range results {
-				if r.Workload == w.Name && r.Round == round {
-					of[r.Subject] = r
-					cpu[r.Subject] = append(cpu[r.Subject], r.CPU)
-					rate[r.Subject] = append(rate[r.Subject], r.Rate)
-				}
-			}
-			ratios = append(ratios, of["watched"].CPU/of["quiet"].CPU)
-		}
-		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.3f\t%.3f\t%.0f\t%.0f\n", w.Name, median(cpu["quiet"]), median(cpu["watched"]),
-			median(ratios), slices.Max(ratios), median(rate["quiet"]), median(rate["watched"]))
-	}
-	return t.Flush()
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	n := len(values)
-	if n%2 == 1 {
-		return values[n/2]
-	}
-	return (values[n/2-1] + values[n/2]) / 2
-}
+// performance is the page that has the results, seen from the root of the
+// repository.
+var performance = filepath.Join("docs", "performance.md")

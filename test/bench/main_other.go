@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "bench needs Linux, for the processor time of another process")
+	fmt.Fprintln(os.Stderr, "bench needs Linux, for what /proc tells of other processes")
 	os.Exit(1)
 }

@@ -3,248 +3,258 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/foo-protocol/foo-sidecar/internal/programs"
 )
 
-// A subject is a way to run the sidecar, and what looks at it meanwhile.
-type subject struct {
-	name  string
-	env   func(collector string) []string
-	watch func(ctx context.Context, admin string)
+const (
+	// settle is how long a proxy may be busy with a turn after its last answer.
+	settle = 100 * time.Millisecond
+	// lead is how long an open loop runs before and after it is measured.
+	lead = 250 * time.Millisecond
+	// slack is how much longer than planned a load may take, with all that it
+	// takes to connect.
+	slack = time.Minute
+	// samplePeriod is how often memory is looked at during a turn.
+	samplePeriod = 50 * time.Millisecond
+)
+
+// Latency is that of an open loop, in seconds. It counts from the time at which
+// a request was to be sent.
+type Latency struct {
+	P50  float64 `json:"p50"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
 }
 
-// subjects are what is compared. Watched is what a sidecar in production is: its
-// metrics are scraped each second, one of a hundred pairs is traced (as far as
-// telemetry.pairs.perSecond allows), and somebody has the status page open.
-var subjects = []subject{
-	{name: "quiet", env: func(string) []string { return nil }, watch: func(context.Context, string) {}},
-	{
-		name: "watched",
-		env: func(collector string) []string {
-			return []string{
-				"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + collector, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
-				"FOO_SIDECAR_TELEMETRY_PAIRS_RATIO=0.01",
-			}
-		},
-		watch: func(ctx context.Context, admin string) {
-			var looking sync.WaitGroup
-			looking.Go(func() { get(ctx, "http://"+admin+"/events") })
-			for ctx.Err() == nil {
-				get(ctx, "http://"+admin+"/metrics")
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Second):
-				}
-			}
-			looking.Wait()
-		},
-	},
+// Measurement is what one turn of a subject brought.
+type Measurement struct {
+	Mode     string  `json:"mode"`
+	Workload string  `json:"workload"`
+	Subject  string  `json:"subject"`
+	Round    int     `json:"round"`
+	Pairs    int64   `json:"pairs,omitempty"`
+	Rate     float64 `json:"requests_per_second,omitempty"`
+	// CPU is the processor time of the proxy for a request and its answer.
+	CPU float64 `json:"cpu_microseconds_per_pair,omitempty"`
+	// ReadsAndWrites are the proxy's calls of read, write and their kin, which
+	// recv and send are not.
+	ReadsAndWrites float64 `json:"reads_and_writes_per_pair,omitempty"`
+	// Latency and SenderLate are of open loops. SenderLate is by how much at
+	// most, in seconds, the load was late by its own fault.
+	Latency    *Latency `json:"latency_seconds,omitempty"`
+	SenderLate float64  `json:"sender_late_seconds,omitempty"`
+	// Short says that an open loop could not send all that it was to send.
+	Short bool    `json:"short,omitempty"`
+	Peak  *Memory `json:"peak_bytes,omitempty"`
+	Idle  *Idle   `json:"idle,omitempty"`
 }
 
-// get reads an answer to its end. What fails shows in the sidecar's own counts,
-// and ctx ends it in the end.
-func get(ctx context.Context, url string) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+// turn lets a subject have one turn.
+func (s *stage) turn(ctx context.Context, w workload, p *proxy, slice time.Duration) (m Measurement, err error) {
+	m = Measurement{Workload: w.name, Subject: p.name}
+	calls, err := p.readsAndWrites()
 	if err != nil {
-		return
+		return m, err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	measure := s.whole
+	if w.rate > 0 {
+		measure = s.within
+	}
+	t, err := measure(ctx, w, p, slice)
 	if err != nil {
-		return
+		return m, err
 	}
-	defer answer.Body.Close()        //nolint:errcheck // It was read to its end, or nobody wants it.
-	io.Copy(io.Discard, answer.Body) //nolint:errcheck // See above.
+	m.Pairs, m.Rate = int64(t.pairs), t.pairs/t.took.Seconds()
+	if w.rate > 0 {
+		m.Latency, m.SenderLate, m.Short = &t.Latency, t.Overslept, t.Unanswered+t.NotSent > 0
+	}
+	if len(p.processes) == 0 { // There is no proxy.
+		return m, nil
+	}
+	callsAfter, err := p.readsAndWrites()
+	if err != nil {
+		return m, err
+	}
+	resident, err := p.peak()
+	m.CPU = float64(t.cpu.Nanoseconds()) / 1000 / t.pairs
+	m.ReadsAndWrites = float64(callsAfter-calls) / float64(t.ACKs)
+	m.Peak = &Memory{resident, t.private}
+	return m, err
 }
 
-// measure runs one subject under one workload.
-func measure(ctx context.Context, work, bin string, s subject, w workload, o options) (r Result, err error) {
-	ctx, cancel := context.WithTimeout(ctx, o.duration+time.Minute)
-	defer cancel()
-	if err := os.Mkdir(work, 0o755); err != nil {
-		return r, err
-	}
-	collector, stopCollector, err := serveCollector()
-	if err != nil {
-		return r, err
-	}
-	defer stopCollector()
+// taken is what a turn took.
+type taken struct {
+	loadReport
+	pairs   float64       // that were answered
+	took    time.Duration // for that
+	cpu     time.Duration // of the proxy, for that
+	private int64         // memory, at most
+}
 
-	server, at, err := launch(ctx, work, nil, []string{"listening on "}, filepath.Join(bin, "foo"), "serve", "--listen", "127.0.0.1:0")
+// whole measures all of a turn, so that the number of pairs is exact. What it
+// takes to connect is part of it.
+func (s *stage) whole(ctx context.Context, w workload, p *proxy, slice time.Duration) (t taken, err error) {
+	before, err := p.cpuTime()
 	if err != nil {
-		return r, err
+		return t, err
 	}
-	defer end(server)
-	ready := []string{`"listening","listener":"default","address":"`, `"admin server listening","address":"`}
-	sidecar, at, err := launch(ctx, work, s.env(collector), ready, filepath.Join(bin, "sidecar"),
-		"--listen", "127.0.0.1:0", "--forward", at[0], "--http", "127.0.0.1:0")
+	client, stop, err := s.load(ctx, p.address, slice, w.load(slice))
 	if err != nil {
-		return r, err
+		return t, err
 	}
-	defer end(sidecar)
+	defer stop()
+	if err := t.await(client, w, p); err != nil {
+		return t, err
+	}
+	if err := pause(ctx, settle); err != nil {
+		return t, err
+	}
+	after, err := p.cpuTime()
+	t.cpu, t.pairs, t.took = after-before, float64(t.ACKs), time.Duration(t.DurationSeconds*float64(time.Second))
+	return t, err
+}
 
-	watching, unwatch := context.WithCancel(ctx)
-	var watcher sync.WaitGroup
-	watcher.Go(func() { s.watch(watching, at[1]) })
-	defer watcher.Wait()
-	defer unwatch()
+// within measures in the midst of a turn, when all connections are there: to
+// open 10,000 of them takes longer than the turn. What the server wrote tells
+// the number of pairs.
+func (s *stage) within(ctx context.Context, w workload, p *proxy, slice time.Duration) (t taken, err error) {
+	client, stop, err := s.load(ctx, p.address, slice, w.load(lead+slice+lead))
+	if err != nil {
+		return t, err
+	}
+	defer stop()
+	if err := s.awaitConnections(ctx, w.connections, client.Process); err != nil {
+		return t, err
+	}
+	if err := pause(ctx, lead); err != nil {
+		return t, err
+	}
+	before, err := s.look(p)
+	if err != nil {
+		return t, err
+	}
+	if err := pause(ctx, slice); err != nil {
+		return t, err
+	}
+	after, err := s.look(p)
+	if err != nil {
+		return t, err
+	}
+	select {
+	case <-client.Ended():
+		return t, errors.New("the load ended too early")
+	default:
+	}
+	if err := t.await(client, w, p); err != nil {
+		return t, err
+	}
+	t.cpu, t.took = after.cpu-before.cpu, after.at.Sub(before.at)
+	t.pairs = float64(after.written-before.written) * float64(t.ACKs) / float64(t.Bytes.Received)
+	return t, pause(ctx, settle) // until the connections are gone
+}
 
-	before, err := cpuTime(sidecar.Process.Pid)
+// state is how far proxy and server are at some time.
+type state struct {
+	at      time.Time
+	cpu     time.Duration // of the proxy
+	written int64         // bytes, by the server
+}
+
+// look returns the state.
+func (s *stage) look(p *proxy) (now state, err error) {
+	now.at = time.Now()
+	if now.cpu, err = p.cpuTime(); err != nil {
+		return now, err
+	}
+	now.written, err = s.server.written()
+	return now, err
+}
+
+// awaitConnections waits until the server has so many connections.
+func (s *stage) awaitConnections(ctx context.Context, want int, client *programs.Process) error {
+	for {
+		files, err := s.server.descriptors()
+		have := files - s.files
+		if err != nil || have >= want {
+			return err
+		}
+		select {
+		case <-client.Ended():
+			return fmt.Errorf("the load ended when the server had %d of %d connections: %s", have, want, client.Stderr)
+		case <-time.After(pollPeriod):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// load starts the load.
+func (s *stage) load(ctx context.Context, address string, d time.Duration, args []string) (c *programs.Client, stop func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, d+slack)
+	err = s.place.start(func() (err error) {
+		c, err = s.programs.Load(ctx, address, args...)
+		return err
+	})
 	if err != nil {
-		return r, err
+		cancel()
+		return nil, nil, err
 	}
-	load := exec.CommandContext(ctx, filepath.Join(bin, "foo"), "load", "--json", "--connect", at[0],
-		"--connections", strconv.Itoa(w.Connections), "--pipeline", strconv.Itoa(w.Pipeline), "--duration", o.duration.String())
-	out, err := load.Output()
-	if err != nil {
-		return r, fmt.Errorf("foo load: %w: %s", err, out)
-	}
-	after, err := cpuTime(sidecar.Process.Pid)
-	if err != nil {
-		return r, err
-	}
-	var report struct {
-		ACKs       int64   `json:"acks"`
-		Throughput float64 `json:"throughput"`
-	}
-	if err := json.Unmarshal(out, &report); err != nil {
-		return r, fmt.Errorf("foo load printed %s: %w", out, err)
-	}
-	return Result{
-		Workload: w.Name, Subject: s.name, Pairs: report.ACKs, Rate: report.Throughput,
-		CPU: float64((after - before).Microseconds()) / float64(report.ACKs),
+	return c, func() {
+		cancel()
+		c.Wait()
 	}, nil
 }
 
-// launch starts a program and waits until its standard error has had a line
-// with each of the given texts, in their order, behind which it names an
-// address. It returns these.
-func launch(ctx context.Context, dir string, env, ready []string, program string, args ...string) (*exec.Cmd, []string, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	errs, err := cmd.StderrPipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, nil, err
-	}
-	lines := bufio.NewScanner(errs)
-	var said strings.Builder
-	var addresses []string
-	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
-		if _, address, ok := strings.Cut(lines.Text(), ready[len(addresses)]); ok {
-			address, _, _ = strings.Cut(address, `"`)
-			addresses = append(addresses, strings.TrimSpace(address))
+// await waits for the end of a load, and looks at the proxy's memory meanwhile.
+func (t *taken) await(client *programs.Client, w workload, p *proxy) error {
+	tick := time.NewTicker(samplePeriod)
+	defer tick.Stop()
+	for ended := false; !ended; {
+		select {
+		case <-client.Ended():
+			ended = true
+		case <-tick.C:
 		}
-		if len(addresses) == len(ready) {
-			go io.Copy(io.Discard, errs) //nolint:errcheck // It ends with the program.
-			return cmd, addresses, nil
-		}
-	}
-	return nil, nil, fmt.Errorf("%s does not get ready: %w\n%s", program, cmd.Wait(), said.String())
-}
-
-// end ends a program that was started here.
-func end(cmd *exec.Cmd) {
-	cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // It may have ended.
-	cmd.Wait()                          //nolint:errcheck // How it ends is not what is measured.
-}
-
-// serveCollector serves what takes spans and does nothing with them, so that
-// only the sidecar's part is measured.
-func serveCollector() (address string, stop func(), err error) {
-	socket, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It is ready at once.
-	if err != nil {
-		return "", nil, err
-	}
-	server := &http.Server{
-		ReadHeaderTimeout: time.Minute,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body) //nolint:errcheck // The sidecar notices.
-			w.Header().Set("Content-Type", "application/x-protobuf")
-		}),
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
-			fmt.Fprintln(os.Stderr, "collector:", err)
-		}
-	})
-	stop = func() {
-		server.Close() //nolint:errcheck // It is of no more use.
-		serving.Wait()
-	}
-	return socket.Addr().String(), stop, nil
-}
-
-// cpuTime returns the processor time that a process has taken, of the user and
-// of the system, from /proc/PID/stat: fields 14 and 15, in ticks of 10 ms.
-func cpuTime(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := bytes.Cut(stat, []byte(") "))
-	fields := strings.Fields(string(rest))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat is %q", pid, stat)
-	}
-	const tick = 10 * time.Millisecond
-	total := time.Duration(0)
-	for _, field := range fields[11:13] {
-		ticks, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/%d/stat is %q: %w", pid, stat, err)
-		}
-		total += time.Duration(ticks) * tick
-	}
-	return total, nil
-}
-
-// pin lets everything that this process starts run on one processor, the last
-// of those that it may use.
-func pin() error {
-	var all, one unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		return fmt.Errorf("read the processors that may be used: %w", err)
-	}
-	for cpu := range 1024 {
-		if all.IsSet(cpu) {
-			one.Zero()
-			one.Set(cpu)
-		}
-	}
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return err
-	}
-	for _, task := range tasks { // children inherit it from the thread that starts them
-		id, err := strconv.Atoi(task.Name())
+		m, err := p.memory()
 		if err != nil {
 			return err
 		}
-		if err := unix.SchedSetaffinity(id, &one); err != nil {
-			return fmt.Errorf("run on one processor: %w", err)
-		}
+		t.private = max(t.private, m.Private)
+	}
+	return t.read(client, w)
+}
+
+// loadReport is the part of the report of "foo load" that is of interest.
+type loadReport struct {
+	ACKs, NAKs, Wrong, Unexpected int64
+	Unanswered                    int64
+	NotSent                       int64   `json:"not_sent"`
+	DurationSeconds               float64 `json:"duration_seconds"`
+	Bytes                         struct{ Received int64 }
+	Latency                       Latency `json:"latency_seconds"`
+	Overslept                     float64 `json:"overslept_seconds"`
+	Connections                   struct{ Failed, Lost int64 }
+}
+
+// read reads the report of a load that has ended. That an open loop was slower
+// than it should be is a result; what else goes wrong makes figures worthless.
+func (r *loadReport) read(client *programs.Client, w workload) error {
+	text := client.Stdout.String()
+	if err := json.Unmarshal([]byte(text), r); err != nil {
+		return fmt.Errorf("the load failed: %w: %s%s", err, text, client.Stderr)
+	}
+	faults := r.NAKs + r.Wrong + r.Unexpected + r.Connections.Failed + r.Connections.Lost
+	if w.rate == 0 {
+		faults += r.Unanswered
+	}
+	if faults > 0 || r.ACKs == 0 {
+		return fmt.Errorf("the load is not content: %s", client.Stderr)
 	}
 	return nil
 }

@@ -18,6 +18,10 @@ type Options struct {
 	// Pipeline is how many requests a connection may have outstanding, at
 	// least 1.
 	Pipeline int
+	// RequestsPerConnection is after how many answered requests a connection is
+	// closed and another one opened in its place. Zero means that connections
+	// are kept.
+	RequestsPerConnection int
 	// Size is the length of a request's Data. It begins with a token that is
 	// the request's own, see tokenSize. Zero sends no Data: an answer is then
 	// known by its Seq alone.
@@ -61,6 +65,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("number of connections is %d, it has to be at least 1", o.Connections)
 	case o.Pipeline < 1 || o.Pipeline > maxPipeline:
 		return fmt.Errorf("pipeline is %d, it has to be from 1 to %d", o.Pipeline, maxPipeline)
+	case o.RequestsPerConnection < 0:
+		return fmt.Errorf("number of requests per connection is %d, it can't be negative", o.RequestsPerConnection)
 	case o.Size < 0 || o.Size > maxSize:
 		return fmt.Errorf("size of Data is %d, it has to be from 0 to %d", o.Size, maxSize)
 	case !(o.Rate >= 0) || math.IsInf(o.Rate, 0):

@@ -145,12 +145,16 @@ func (r *run) result(ctx context.Context) *Result {
 
 // dial opens a connection and counts it. It returns nil if that fails.
 func (w *worker) dial(ctx context.Context) net.Conn {
-	cancel := context.CancelFunc(func() {})
-	dialing := ctx
-	if d := w.run.opts.ConnectTimeout; d > 0 {
-		dialing, cancel = context.WithTimeoutCause(ctx, d, fmt.Errorf("no connection within %v", d))
-	}
+	// A dialer that knew the deadline of ctx would fail a moment before ctx says
+	// that it has ended, and that would count as a failure.
+	dialing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	if d := w.run.opts.ConnectTimeout; d > 0 {
+		var stop context.CancelFunc
+		dialing, stop = context.WithTimeoutCause(dialing, d, fmt.Errorf("no connection within %v", d))
+		defer stop()
+	}
 	conn, err := w.run.opts.Dial(dialing)
 	if ctx.Err() != nil { // the run was interrupted: neither a failure nor of use
 		if err == nil {

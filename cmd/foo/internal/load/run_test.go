@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,77 @@ func TestManyConnectionsCountTheSame(t *testing.T) {
 	if diff := cmp.Diff(want, s.Stats()); diff != "" || !r.Complete() {
 		t.Errorf("client %+v, server: -want +got:\n%s", r.Counts, diff)
 	}
+}
+
+func TestConnectionIsReplacedAfterItsRequests(t *testing.T) {
+	const n, connections = 500, 3
+	for name, o := range map[string]Options{
+		"one each":  {Pipeline: 1, RequestsPerConnection: 1},
+		"pipelined": {Pipeline: 10, RequestsPerConnection: 7},
+		"open loop": {Pipeline: 10, RequestsPerConnection: 7, Rate: 10_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, dial, stop := serve(t, server.Options{})
+			o.Dial, o.Connections, o.Requests, o.Grace, o.Size = dial, connections, n, time.Minute, 24
+			r := mustRun(t, t.Context(), o)
+			stop()
+			want := Counts{Sent: n, ACKs: n, Opened: s.Stats().Connections}
+			got := r.Counts
+			got.BytesSent, got.BytesReceived = 0, 0
+			if diff := cmp.Diff(want, got); diff != "" || !r.Complete() || s.Stats().Requests != n {
+				t.Errorf("server %+v; -want +got:\n%s", s.Stats(), diff)
+			}
+			// Who opens a connection may find that another one has sent the last
+			// request meanwhile.
+			least := int64((n + o.RequestsPerConnection - 1) / o.RequestsPerConnection)
+			if r.Opened < least || r.Opened > least+2*connections {
+				t.Errorf("got %d connections, want %d or a few more", r.Opened, least)
+			}
+		})
+	}
+}
+
+// A dialer goes by the clock, and may give up before the context has ended.
+func TestConnectionThatTimeDoesNotSufficeForIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := true
+		up := scripted(func(_ int, p *peer) {
+			r, _ := p.request()
+			p.say("ACK " + r)
+			p.drain()
+		})
+		dial := func(ctx context.Context) (net.Conn, error) {
+			if first {
+				first = false
+				return up(ctx)
+			}
+			if deadline, ok := ctx.Deadline(); ok {
+				time.Sleep(time.Until(deadline) - time.Nanosecond) // virtual
+				return nil, os.ErrDeadlineExceeded
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		r := mustRun(t, t.Context(), Options{Dial: dial, Duration: time.Second, RequestsPerConnection: 1})
+		if r.ACKs != 1 || r.Failed != 0 {
+			t.Errorf("got %+v, want one answer and no failure", r.Counts)
+		}
+	})
+}
+
+func TestConnectionsAreReplacedUntilTimeIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dial := scripted(func(_ int, p *peer) {
+			r, _ := p.request()
+			time.Sleep(time.Second) // virtual
+			p.say("ACK " + r)
+			p.drain()
+		})
+		r := mustRun(t, t.Context(), Options{Dial: dial, Duration: 9500 * time.Millisecond, RequestsPerConnection: 1})
+		if r.ACKs != 10 || r.Opened != 10 || !r.Complete() {
+			t.Errorf("got %+v, want 10 answers over a connection each", r.Counts)
+		}
+	})
 }
 
 // pausing is a server that answers at once, except for one pause.
@@ -321,6 +393,7 @@ func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 		"connections": func(o *Options) { o.Connections = 0 },
 		"no pipeline": func(o *Options) { o.Pipeline = 0 },
 		"pipeline":    func(o *Options) { o.Pipeline = 1 << 30 },
+		"connection":  func(o *Options) { o.RequestsPerConnection = -1 },
 		"size":        func(o *Options) { o.Size = -1 },
 		"rate":        func(o *Options) { o.Rate = -1 },
 		"requests":    func(o *Options) { o.Requests = -1 },

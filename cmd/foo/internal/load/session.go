@@ -110,7 +110,8 @@ func (s *session) send(ctx context.Context) {
 // returns how many. Zero means that there will be no more.
 func (s *session) awaitTurn(ctx context.Context) int {
 	s.ready = never
-	for ctx.Err() == nil && !s.quota.empty() {
+	left := s.left()
+	for ctx.Err() == nil && !s.quota.empty() && left > 0 {
 		s.mu.Lock()
 		room := s.run.opts.Pipeline - s.outstanding.n
 		s.starved = room == 0
@@ -125,7 +126,7 @@ func (s *session) awaitTurn(ctx context.Context) int {
 		} else {
 			now := s.run.now()
 			s.ready = min(s.ready, now)
-			n, wait := s.schedule.due(now, min(room, s.perSend))
+			n, wait := s.schedule.due(now, min(room, s.perSend, left))
 			if n > 0 {
 				return s.quota.take(n)
 			}
@@ -139,6 +140,14 @@ func (s *session) awaitTurn(ctx context.Context) int {
 		}
 	}
 	return 0
+}
+
+// left is how many more requests this connection may have.
+func (s *session) left() int {
+	if limit := s.run.opts.RequestsPerConnection; limit > 0 {
+		return limit - int(s.seq)
+	}
+	return math.MaxInt
 }
 
 // write sends the next n requests. Those that were not written to the end do

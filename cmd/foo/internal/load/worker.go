@@ -25,20 +25,28 @@ type worker struct {
 }
 
 // work uses conn until there is nothing more to send or sending ends. If conn
-// is nil or lost it is replaced, where the options say so.
+// is nil or lost, or has had all the requests that it may, it is replaced, where
+// the options say so.
 func (w *worker) work(sending context.Context, conn net.Conn) {
 	for {
+		lost := true
 		if conn != nil {
-			lost := newSession(w, conn).work(sending)
-			if !lost {
-				return
-			}
+			lost = newSession(w, conn).work(sending)
 		}
-		if !w.run.opts.Reconnect || w.quota.empty() || !sleep(sending, reconnectPause) {
+		if w.quota.empty() || !w.mayReplace(sending, lost) {
 			return
 		}
 		conn = w.dial(sending)
 	}
+}
+
+// mayReplace reports whether there may be another connection now. For one that
+// was lost it waits a moment.
+func (w *worker) mayReplace(sending context.Context, lost bool) bool {
+	if lost {
+		return w.run.opts.Reconnect && sleep(sending, reconnectPause)
+	}
+	return w.run.opts.RequestsPerConnection > 0 && sending.Err() == nil
 }
 
 // sleep waits for d. It returns false at once when ctx ends.
