@@ -58,6 +58,18 @@ func BindFlags(flags *pflag.FlagSet) {
 	}
 }
 
+// Variables returns the names of the environment variables that set the value at
+// a path of the document, such as admin.address. The first that is not empty
+// counts.
+func Variables(path string) []string {
+	for _, s := range settings() {
+		if s.path == path {
+			return s.variables
+		}
+	}
+	return nil
+}
+
 // settings returns all values that a flag or a variable can set: each scalar
 // outside lists, and what has a shortcut. What says which format a file has is
 // not among them.

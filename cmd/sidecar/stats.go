@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,9 +15,10 @@ import (
 )
 
 // aboutAddress is the part of the help that the commands for people share.
-const aboutAddress = `ADDRESS is where a sidecar serves its admin port: host:port, a URL that /stats
-is below, or unix:/path. Without one it is what the variable ` + remote.Variable + `
-says, as in the sidecar's own container, or else port 8088 of this machine.`
+var aboutAddress = `ADDRESS is where a sidecar serves its admin port: host:port, a URL that /stats
+is below, or unix:/path. Without one it is what the sidecar's own variables say,
+` + strings.Join(remote.Variables(), " or ") + `, as in its container,
+or else port 8088 of this machine.`
 
 func newStats() *cobra.Command {
 	cmd := &cobra.Command{
@@ -35,35 +38,34 @@ Exit code: 0 if the statistics were printed, 1 if the sidecar can't be reached,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			address, err := addressOf(args)
-			if err != nil {
-				return err
-			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), endSignals...)
-			defer stop()
-			client := remote.New(address)
-			defer client.Close()
-			line, err := client.Stats(ctx)
-			if err != nil {
-				return err
-			}
-			if _, err := cmd.OutOrStdout().Write(terminal.SafeJSON(line)); err != nil {
-				return fmt.Errorf("print the statistics: %w", err)
-			}
-			return nil
+			return withSidecar(cmd, args, func(ctx context.Context, client *remote.Client) error {
+				line, err := client.Stats(ctx)
+				if err != nil {
+					return err
+				}
+				if _, err := cmd.OutOrStdout().Write(terminal.SafeJSON(line)); err != nil {
+					return fmt.Errorf("print the statistics: %w", err)
+				}
+				return nil
+			})
 		},
 	}
 	cmd.Flags().Bool("json", false, "print JSON, as it does anyhow")
 	return cmd
 }
 
-// addressOf returns the address that a command was given, if it may have one.
-func addressOf(args []string) (remote.Address, error) {
+// withSidecar calls ask with a client of the sidecar that a command was given, if
+// it may be given one, until it returns or a signal ends it.
+func withSidecar(cmd *cobra.Command, args []string, ask func(context.Context, *remote.Client) error) error {
 	addresses, err := addressesOf(args)
 	if err != nil {
-		return remote.Address{}, err
+		return err
 	}
-	return addresses[0], nil
+	ctx, stop := signal.NotifyContext(cmd.Context(), endSignals...)
+	defer stop()
+	client := remote.New(addresses[0])
+	defer client.Close()
+	return ask(ctx, client)
 }
 
 // addressesOf returns the addresses that a command was given, or the one that is

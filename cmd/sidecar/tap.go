@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,27 +49,22 @@ reached or goes away, 2 if the command line is wrong.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			address, err := addressOf(args)
-			if err != nil {
-				return err
-			}
 			if err := checkFilter(filter, count); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), endSignals...)
-			defer stop()
-			client := remote.New(address)
-			defer client.Close()
 			p := pairPrinter{out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), count: count}
 			unread := func() bool { return false }
 			if file, ok := p.out.(*os.File); ok {
 				p.styled = terminal.Styled(file, os.Getenv)
 				unread = func() bool { return terminal.Unread(file) }
 			}
+			printLine := p.print
 			if asJSON {
-				return tap(ctx, client, filter, p.printJSON, unread)
+				printLine = p.printJSON
 			}
-			return tap(ctx, client, filter, p.print, unread)
+			return withSidecar(cmd, args, func(ctx context.Context, client *remote.Client) error {
+				return tap(ctx, client, filter, printLine, unread)
+			})
 		},
 	}
 	f := cmd.Flags()

@@ -8,64 +8,66 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// Limited logs errors that may come in storms: the first of a key at once, then
-// at most one of that key in an interval, with the number of those that were
-// left out since as "suppressed". Use [NewLimited]. It is safe for concurrent
-// use.
+// Limited logs errors that may come in storms: the first of a key at once, and
+// at the end of each interval the last one that came meanwhile, with the number of
+// the others as "suppressed". So every one is counted, also if a storm ends. Use
+// [NewLimited]. It is safe for concurrent use.
 type Limited struct {
 	log      logr.Logger
 	interval time.Duration
-	now      func() time.Duration
 
-	mu   sync.Mutex // guards keys; not held while logging
-	keys map[string]*storm
+	mu     sync.Mutex // guards storms; not held while logging
+	storms map[string]*storm
 }
 
-// storm is what is known of the errors of one key.
+// storm is what is known of the errors of one key since one was logged.
 type storm struct {
-	last       time.Duration // when one was logged
-	suppressed int64         // since then
+	count int64 // of errors
+	last  func(more ...any)
 }
 
-// NewLimited returns a Limited that logs to log. now is the monotonic clock;
-// nil means the real one.
-func NewLimited(log logr.Logger, interval time.Duration, now func() time.Duration) *Limited {
-	if now == nil {
-		now = newClock()
-	}
-	return &Limited{log: log, interval: interval, now: now, keys: make(map[string]*storm)}
+// NewLimited returns a Limited that logs to log.
+func NewLimited(log logr.Logger, interval time.Duration) *Limited {
+	return &Limited{log: log, interval: interval, storms: make(map[string]*storm)}
 }
 
-// Error logs an error, unless one with the same key was logged less than an
-// interval ago. Keys are remembered for good, so they should be from a closed
-// set, such as the names of listeners.
+// Error logs an error, or remembers it if one with the same key was logged less
+// than an interval ago.
 func (l *Limited) Error(key string, err error, msg string, keysAndValues ...any) {
-	suppressed, ok := l.admit(key)
-	if !ok {
+	keysAndValues = slices.Clone(keysAndValues) // they may be logged later
+	report := func(more ...any) { l.log.Error(err, msg, append(keysAndValues, more...)...) }
+	l.mu.Lock()
+	s, raging := l.storms[key]
+	if raging {
+		s.count, s.last = s.count+1, report
+	} else {
+		l.storms[key] = new(storm)
+		l.await(key)
+	}
+	l.mu.Unlock()
+	if !raging {
+		report()
+	}
+}
+
+// await looks after an interval what has become of a storm.
+func (l *Limited) await(key string) { time.AfterFunc(l.interval, func() { l.tell(key) }) }
+
+// tell logs what came in the last interval. A storm ends when that is nothing.
+func (l *Limited) tell(key string) {
+	l.mu.Lock()
+	s := l.storms[key]
+	if s.count == 0 {
+		delete(l.storms, key)
+		l.mu.Unlock()
 		return
 	}
-	if suppressed > 0 {
-		keysAndValues = append(slices.Clip(keysAndValues), "suppressed", suppressed)
+	l.storms[key] = new(storm)
+	l.await(key)
+	l.mu.Unlock()
+	if s.count == 1 {
+		s.last()
+	} else {
+		s.last("suppressed", s.count-1)
 	}
-	l.log.Error(err, msg, keysAndValues...)
-}
-
-// admit decides whether an error is logged, and if so tells how many were not
-// before it.
-func (l *Limited) admit(key string) (suppressed int64, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	s := l.keys[key]
-	if s == nil {
-		l.keys[key] = &storm{last: now}
-		return 0, true
-	}
-	if now-s.last < l.interval {
-		s.suppressed++
-		return 0, false
-	}
-	suppressed = s.suppressed
-	s.last, s.suppressed = now, 0
-	return suppressed, true
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -164,47 +165,70 @@ func TestLoggerMayBeChangedWhileInUse(t *testing.T) {
 	wg.Wait()
 }
 
+// lineChannel is a writer that sends what it is given.
+type lineChannel chan string
+
+func (c lineChannel) Write(line []byte) (int, error) {
+	c <- string(line)
+	return len(line), nil
+}
+
 func TestLimitedLogsTheFirstOfAStormAndCountsTheRest(t *testing.T) {
-	now := time.Duration(0)
-	l, out := newTestLogger(t, LogOptions{})
-	limited := NewLimited(l.Logger, time.Minute, func() time.Duration { return now })
-	report := func(key string) string {
-		out.Reset()
-		limited.Error(key, errors.New("too many open files"), "cannot accept", "listener", key)
-		return out.String()
-	}
-	if got := report("a"); !strings.Contains(got, "cannot accept") || strings.Contains(got, "suppressed") {
-		t.Errorf("the first one: got %q", got)
-	}
-	for range 3 {
-		now += 19 * time.Second
-		if got := report("a"); got != "" {
-			t.Errorf("after %v: got %q, want silence", now, got)
+	synctest.Test(t, func(t *testing.T) {
+		lines := make(lineChannel, 10)
+		l, err := NewLogger(LogOptions{Writer: lines})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if got := report("b"); !strings.Contains(got, `"listener":"b"`) {
-		t.Errorf("another key: got %q", got)
-	}
-	now = time.Minute
-	if got := report("a"); !strings.Contains(got, `"suppressed":3`) {
-		t.Errorf("a minute later: got %q, want 3 suppressed", got)
-	}
-	now = 2 * time.Minute
-	if got := report("a"); got == "" || strings.Contains(got, "suppressed") {
-		t.Errorf("two minutes later: got %q", got)
-	}
+		limited := NewLimited(l.Logger, time.Minute)
+		report := func(key string, number int) {
+			limited.Error(key, errors.New("too many open files"), "cannot accept", "listener", key, "number", number)
+		}
+		// expect compares what was logged since the last call, after some time.
+		expect := func(after time.Duration, wanted ...string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if len(lines) != len(wanted) {
+				t.Fatalf("got %d lines, want %d", len(lines), len(wanted))
+			}
+			for _, want := range wanted {
+				if line := <-lines; !strings.Contains(line, want) {
+					t.Errorf("got %q, want %q in it", line, want)
+				}
+			}
+		}
+		report("a", 1)
+		expect(0, `"listener":"a","number":1,"error"`)
+		for number := range 3 {
+			report("a", number+2)
+			expect(19 * time.Second)
+		}
+		report("b", 1)
+		expect(0, `"listener":"b","number":1,"error"`)
+		expect(3*time.Second, `"listener":"a","number":4,"suppressed":2,"error"`)
+		report("a", 5)
+		expect(58 * time.Second) // b is over
+		expect(2*time.Second, `"listener":"a","number":5,"error"`)
+		expect(time.Hour)
+		report("a", 6)
+		expect(0, `"listener":"a","number":6,"error"`)
+		time.Sleep(time.Minute)
+	})
 }
 
 func TestLimitedLeavesTheCallersSliceAlone(t *testing.T) {
-	now := time.Duration(0)
-	limited := NewLimited(logr.Discard(), time.Second, func() time.Duration { return now })
-	values := make([]any, 2, 4)
-	values[0], values[1] = "listener", "a"
-	for range 3 {
-		limited.Error("a", nil, "x", values...)
-		now += 600 * time.Millisecond
-	}
-	if got := values[:4]; got[2] != nil || got[3] != nil {
-		t.Errorf("got %v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		limited := NewLimited(logr.Discard(), time.Second)
+		values := make([]any, 2, 4)
+		values[0], values[1] = "listener", "a"
+		for range 3 {
+			limited.Error("a", nil, "x", values...)
+			time.Sleep(600 * time.Millisecond)
+		}
+		if got := values[:4]; got[2] != nil || got[3] != nil {
+			t.Errorf("got %v", got)
+		}
+		time.Sleep(2 * time.Second)
+	})
 }

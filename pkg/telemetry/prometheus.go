@@ -108,7 +108,7 @@ func NewGatherer(snapshot func() Snapshot) prometheus.Gatherer {
 // What cannot be shown is logged and left out.
 func NewHandler(g prometheus.Gatherer, log logr.Logger) http.Handler {
 	return promhttp.HandlerFor(g, promhttp.HandlerOpts{
-		ErrorLog:          errorLog{NewLimited(log, time.Minute, nil)},
+		ErrorLog:          errorLog{NewLimited(log, time.Minute)},
 		ErrorHandling:     promhttp.ContinueOnError,
 		EnableOpenMetrics: true,
 	})

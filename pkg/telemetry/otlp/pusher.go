@@ -27,7 +27,7 @@ type Pusher struct {
 // shut down.
 //
 // A histogram that has native buckets is sent with these, as an exponential
-// histogram, and without its classic ones.
+// histogram, and without its classic ones and its exemplars.
 func NewPusher(ctx context.Context, o Options, g prometheus.Gatherer, interval time.Duration) (*Pusher, error) {
 	target, err := o.target(metrics)
 	if err != nil {
@@ -64,7 +64,7 @@ func (p *Pusher) Shutdown(ctx context.Context) error {
 // gathered. The bridge would rather send nothing, and hand the error to the
 // handler of the process.
 func partial(g prometheus.Gatherer, log logr.Logger) prometheus.GathererFunc {
-	limited := telemetry.NewLimited(log, time.Minute, nil)
+	limited := telemetry.NewLimited(log, time.Minute)
 	return func() ([]*dto.MetricFamily, error) {
 		families, err := g.Gather()
 		if err != nil {
@@ -74,7 +74,8 @@ func partial(g prometheus.Gatherer, log logr.Logger) prometheus.GathererFunc {
 	}
 }
 
-// metricExporter is an exporter that notes whether it works.
+// metricExporter is an exporter that notes whether it works, and that can be given
+// what the bridge makes of exemplars.
 type metricExporter struct {
 	sdkmetric.Exporter
 	health *health
@@ -83,6 +84,7 @@ type metricExporter struct {
 // Export implements [sdkmetric.Exporter]. It returns no error: the SDK would
 // only hand it to the handler of the process.
 func (e *metricExporter) Export(ctx context.Context, m *metricdata.ResourceMetrics) error {
+	mend(m)
 	err := e.Exporter.Export(ctx, m)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil // interrupted by the end, when all is sent once more

@@ -3,6 +3,8 @@ package otlp
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,10 +17,12 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// metricSink is an exporter that keeps the last value of a counter.
+// metricSink is an exporter that keeps the values of a counter, and the traces of
+// its exemplars.
 type metricSink struct {
 	mu     sync.Mutex
 	values []float64
+	traces []string
 	hold   time.Duration
 	fault  error
 }
@@ -46,6 +50,9 @@ func (s *metricSink) Export(ctx context.Context, m *metricdata.ResourceMetrics) 
 		for _, metric := range scope.Metrics {
 			if sum, ok := metric.Data.(metricdata.Sum[float64]); ok {
 				s.values = append(s.values, sum.DataPoints[0].Value)
+				for _, x := range sum.DataPoints[0].Exemplars {
+					s.traces = append(s.traces, fmt.Sprintf("%x %x", x.TraceID, x.SpanID))
+				}
 			}
 		}
 	}
@@ -159,5 +166,28 @@ func TestMetricsThatCanBeGatheredArePushed(t *testing.T) {
 			t.Errorf("sent were %v", s.values)
 		}
 		log.expect(t, "metrics are incomplete")
+	})
+}
+
+func TestExemplarsArePushedWithTheirTraces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPushing()
+		const traceID, spanID = "9ef7d8cfbd2ecd082e78794458f714f1", "674155009d8772e3"
+		for _, labels := range []prometheus.Labels{
+			{"trace_id": traceID, "span_id": spanID},
+			{"trace_id": "of no such form", "span_id": "1234"},
+			{},
+		} {
+			p.counter.(prometheus.ExemplarAdder).AddWithExemplar(1, labels)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+		want := []string{traceID + " " + spanID, " ", " "}
+		if !slices.Equal(p.to.traces, want) {
+			t.Errorf("sent were %q, want %q", p.to.traces, want)
+		}
+		if err := p.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -17,7 +17,7 @@ import (
 // process, once, before the first [Tracer] or [Pusher].
 func RouteSDKErrors(log logr.Logger) {
 	otel.SetLogger(log)
-	limited := telemetry.NewLimited(log, time.Minute, nil)
+	limited := telemetry.NewLimited(log, time.Minute)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		if !errors.Is(err, context.Canceled) { // by the end of what was being done
 			limited.Error("sdk", err, "OpenTelemetry reports an error")

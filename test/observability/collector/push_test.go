@@ -38,8 +38,9 @@ func TestMetricsArePushedAtTheEnd(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			c := newCollector(t, protocol).start()
-			s := newSidecar(t, built.Serve(t, "--nak", "0.1").Address, fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, traces: {exporter: none}, "+
-				"metrics: {push: true, interval: 1h}}", c.endpoint(), protocol))
+			s := newSidecar(t, built.Serve(t, "--nak", "0.1").Address, fmt.Sprintf("{otlp: {endpoint: %q, protocol: %s}, metrics: {push: true, interval: 1h}}",
+				c.endpoint(), protocol))
+			// With traces, so that the counts of refused pairs have exemplars.
 			st := counted(t, s, load(t, s, "--connections", "8", "--pipeline", "16", "--requests", "20000"))
 			terminate(t, s.Process)
 			pushed(t, c, st)

@@ -11,10 +11,10 @@ import (
 	"github.com/foo-protocol/foo-sidecar/config"
 )
 
-// Variable is the environment variable that tells a sidecar where to serve its
-// admin port. A command that runs beside the sidecar, in its container, finds it
-// there.
-const Variable = "FOO_SIDECAR_HTTP"
+// Variables are the environment variables that tell a sidecar where to serve its
+// admin port; the first that is not empty counts. A command that runs beside the
+// sidecar, in its container, finds them there.
+func Variables() []string { return config.Variables("admin.address") }
 
 const (
 	// loopback is what stands for an address that means every one of this machine.
@@ -36,17 +36,20 @@ type Address struct {
 func (a Address) String() string { return a.name }
 
 // DefaultAddress returns the address that is meant if none is given: the one of
-// the sidecar's own variable, or else the sidecar's own default, on this machine.
+// the sidecar's own variables, or else the sidecar's own default, on this machine.
 func DefaultAddress(getenv func(string) string) (Address, error) {
-	s := getenv(Variable)
-	if s == "" {
-		return ParseAddress(config.Default().Admin.Address)
+	for _, name := range Variables() {
+		s := getenv(name)
+		if s == "" {
+			continue
+		}
+		a, err := ParseAddress(s)
+		if err != nil {
+			return Address{}, fmt.Errorf("%s: %w", name, err)
+		}
+		return a, nil
 	}
-	a, err := ParseAddress(s)
-	if err != nil {
-		return Address{}, fmt.Errorf("%s: %w", Variable, err)
-	}
-	return a, nil
+	return ParseAddress(config.Default().Admin.Address)
 }
 
 // ParseAddress reads host:port, a URL, or unix:/path. A host that is empty or

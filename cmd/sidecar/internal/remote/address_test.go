@@ -54,24 +54,29 @@ func TestAddressThatMakesNoSenseSaysWhatIsExpected(t *testing.T) {
 }
 
 func TestDefaultAddressIsTheSidecarsOwn(t *testing.T) {
-	for _, tc := range []struct{ variable, want string }{
-		{"", "127.0.0.1:8088"},
-		{"0.0.0.0:9000", "127.0.0.1:9000"},
-		{"unix:/run/admin.sock", "unix:/run/admin.sock"},
+	const long, short = "FOO_SIDECAR_ADMIN_ADDRESS", "FOO_SIDECAR_HTTP"
+	for _, tc := range []struct {
+		variables map[string]string
+		want      string
+	}{
+		{nil, "127.0.0.1:8088"},
+		{map[string]string{short: "0.0.0.0:9000"}, "127.0.0.1:9000"},
+		{map[string]string{short: "unix:/run/admin.sock"}, "unix:/run/admin.sock"},
+		{map[string]string{long: ":9001"}, "127.0.0.1:9001"},
+		{map[string]string{long: "[::]:9001"}, "[::1]:9001"},
+		// The sidecar reads both, and this one first.
+		{map[string]string{long: "10.0.0.7:9001", short: ":9000"}, "10.0.0.7:9001"},
 	} {
-		a, err := DefaultAddress(func(name string) string {
-			if name != "FOO_SIDECAR_HTTP" {
-				t.Errorf("the variable %s was asked for", name)
-			}
-			return tc.variable
-		})
+		a, err := DefaultAddress(func(name string) string { return tc.variables[name] })
 		if err != nil || a.String() != tc.want {
-			t.Errorf("%q: got %s, %v; want %s", tc.variable, a, err, tc.want)
+			t.Errorf("%v: got %s, %v; want %s", tc.variables, a, err, tc.want)
 		}
 	}
-	_, err := DefaultAddress(func(string) string { return "nonsense" })
-	if err == nil || !strings.HasPrefix(err.Error(), "FOO_SIDECAR_HTTP: ") {
-		t.Errorf("got %v, want an error that names the variable", err)
+	for _, name := range []string{long, short} {
+		_, err := DefaultAddress(func(asked string) string { return map[string]string{name: "nonsense"}[asked] })
+		if err == nil || !strings.HasPrefix(err.Error(), name+": ") {
+			t.Errorf("got %v, want an error that names %s", err, name)
+		}
 	}
 }
 
