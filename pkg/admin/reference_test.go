@@ -60,7 +60,7 @@ const tapReference = `
     curl -N 'http://localhost:8088/tap?outcome=nak,nak_local&slower=50ms'
 
 Without parameters it shows all pairs, but not more than %d a second. It never holds up traffic: what a reader does not take in
-time is left out. A blank line is sent after %g s of silence. Too many readers are answered with 503, and a parameter that is wrong
-with 400, as JSON that says what is allowed.
+time is left out. A blank line is sent after %g s of silence. At most eight may read at a time; one more is answered with
+503, and a parameter that is wrong with 400, as JSON that says what is allowed.
 
 `

@@ -18,6 +18,13 @@ import (
 // the others.
 const avoidTime = 10 * time.Second
 
+// An endpoint that comes and goes is logged at most logChanges times in a
+// logInterval.
+const (
+	logChanges  = 4
+	logInterval = 10 * time.Second
+)
+
 // Options configures an Upstream.
 type Options struct {
 	// Name is what logs and statistics call the upstream.
@@ -46,14 +53,22 @@ type Upstream struct {
 	endpoints []*endpoint
 	next      atomic.Uint64 // endpoint to try first
 	open      atomic.Int64
+	sockets   bool
 }
 
 // endpoint is one configured address and what became of the dials to it.
 type endpoint struct {
 	network, address string
 
-	mu    sync.Mutex // guards stats; nothing blocks under it
+	mu    sync.Mutex // guards the fields below; nothing blocks under it
 	stats EndpointStats
+
+	// What the log was told: the last state, the failures by then, and how often in
+	// this interval.
+	toldDown   bool
+	toldFailed int64
+	toldSince  time.Time
+	told       int
 }
 
 // New returns an Upstream. It dials nothing yet.
@@ -62,13 +77,14 @@ func New(o Options) *Upstream {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Dial == nil {
+	sockets := o.Dial == nil
+	if sockets {
 		o.Dial = (&net.Dialer{
 			KeepAlive:       -1, // the configuration decides, not the default
 			KeepAliveConfig: net.KeepAliveConfig{Enable: o.KeepAlive > 0, Idle: o.KeepAlive, Interval: o.KeepAlive},
 		}).DialContext
 	}
-	u := &Upstream{options: o}
+	u := &Upstream{options: o, sockets: sockets}
 	for _, a := range o.Addresses {
 		e := &endpoint{network: "tcp", address: a, stats: EndpointStats{Address: a}}
 		if path, ok := strings.CutPrefix(a, "unix:"); ok {
@@ -78,6 +94,10 @@ func New(o Options) *Upstream {
 	}
 	return u
 }
+
+// DialsSockets reports that all connections are plain sockets, unless
+// [Options.Dial] makes something else.
+func (u *Upstream) DialsSockets() bool { return u.sockets }
 
 // Dial connects to an endpoint: each call begins with the next one, and goes
 // on to the others if that can't be reached. The error names them all.
@@ -138,23 +158,35 @@ func (u *Upstream) dial(ctx context.Context, e *endpoint) (net.Conn, error) {
 	return u.count(conn, e.stats.Address), nil
 }
 
-// note remembers how an attempt ended, and logs it if it ended otherwise than
-// the one before.
+// note remembers how an attempt ended, and logs it if the endpoint is in another
+// state than the log says.
 func (u *Upstream) note(e *endpoint, err error) {
+	now := u.options.Now()
 	e.mu.Lock()
-	failedBefore := e.stats.LastError != ""
 	if err != nil {
 		e.stats.Failed++
-		e.stats.LastError, e.stats.LastFailure = err.Error(), u.options.Now()
+		e.stats.LastError, e.stats.LastFailure = err.Error(), now
 	} else {
 		e.stats.Dialed++
 		e.stats.LastError = ""
 	}
+	if now.Sub(e.toldSince) >= logInterval {
+		e.toldSince, e.told = now, 0
+	}
+	tell := e.toldDown != (err != nil) && e.told < logChanges
+	failed := e.stats.Failed - e.toldFailed
+	if tell {
+		e.told++
+		e.toldDown, e.toldFailed = err != nil, e.stats.Failed
+	}
 	e.mu.Unlock()
-	switch log := u.options.Log.WithValues("upstream", u.options.Name, "endpoint", e.stats.Address); {
-	case err != nil && !failedBefore:
+	if !tell {
+		return
+	}
+	log := u.options.Log.WithValues("upstream", u.options.Name, "endpoint", e.stats.Address, "failures", failed)
+	if err != nil {
 		log.Error(err, "upstream endpoint cannot be reached")
-	case err == nil && failedBefore:
+	} else {
 		log.Info("upstream endpoint reached again")
 	}
 }
@@ -198,6 +230,12 @@ type (
 		counted
 	}
 )
+
+// Detach returns the connection without its count, and what ends that.
+func (c tcpConn) Detach() (net.Conn, func()) { return c.TCPConn, c.closed }
+
+// Detach returns the connection without its count, and what ends that.
+func (c unixConn) Detach() (net.Conn, func()) { return c.UnixConn, c.closed }
 
 func (c tcpConn) Close() error   { c.closed(); return c.TCPConn.Close() }
 func (c unixConn) Close() error  { c.closed(); return c.UnixConn.Close() }

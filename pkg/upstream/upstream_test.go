@@ -76,6 +76,30 @@ func TestEndpointsTakeTurnsAndStandInForEachOther(t *testing.T) {
 	}
 }
 
+func TestAnEndpointThatComesAndGoesDoesNotFillTheLog(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var logged []string
+	n := &network{down: map[string]bool{}}
+	u := New(Options{
+		Name: "up", Addresses: []string{"a:1"}, Dial: n.dial, Now: func() time.Time { return now },
+		Log: funcr.New(func(_, args string) { logged = append(logged, args) }, funcr.Options{}),
+	})
+	for i := range 100 {
+		n.down["a:1"] = i%2 == 0
+		if conn, err := u.Dial(t.Context()); err == nil {
+			conn.Close()
+		}
+	}
+	n.down["a:1"] = true
+	now = now.Add(logInterval)
+	if _, err := u.Dial(t.Context()); err == nil {
+		t.Fatal("reached what is down")
+	}
+	if len(logged) != logChanges+1 || !strings.Contains(logged[logChanges], `"failures"=49`) {
+		t.Errorf("logged %q, want %d lines, and one more of the 49 failures since", logged, logChanges)
+	}
+}
+
 func TestErrorNamesTheUpstreamAndEveryEndpoint(t *testing.T) {
 	n := &network{down: map[string]bool{"a:1": true, "b:1": true}}
 	u := New(Options{Name: "orders", Addresses: []string{"a:1", "b:1"}, Dial: n.dial})

@@ -16,9 +16,12 @@ const lines = {
   "chart-failed": { value: rate, series: [["failed", "red", (p) => p.failed, 2, true]] },
   "chart-latency": { value: seconds, log: true, series: [
     ["p50", "green", (p) => p.p50 || null, 1.5], ["p90", "blue", (p) => p.p90 || null, 1.5], ["p99", "orange", (p) => p.p99 || null, 2]] },
-  "chart-flight": { value: brief, series: [["in flight", "blue", (p) => p.in_flight, 2, true]] },
-  "chart-connections": { value: brief, series: [["clients", "green", (p) => p.connections, 2, true]] },
+  "chart-flight": { value: brief, whole: true, series: [["in flight", "blue", (p) => p.in_flight, 2, true]] },
+  "chart-connections": { value: brief, whole: true, series: [["clients", "green", (p) => p.connections, 2, true]] },
 };
+
+// steps are those between the marks of an axis of whole numbers.
+const steps = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((n) => n * 10 ** power)).flat();
 
 const drawn = new Map(); // uPlot by the id of its place
 
@@ -33,7 +36,7 @@ function decades(u, min, max) {
 }
 
 function make(id, data) {
-  const { value, log, series } = lines[id];
+  const { value, log, whole, series } = lines[id];
   const text = colour("muted");
   const grid = { stroke: colour("line"), width: 1 };
   return new uPlot({
@@ -44,7 +47,8 @@ function make(id, data) {
     scales: { x: { time: true }, y: { distr: log ? 3 : 1, range: log ? decades : linear } },
     axes: [
       { stroke: text, grid, ticks: grid, size: 30, incrs: [60, 120], space: 62, values: (u, splits) => splits.map((s) => clock(s * 1000)) },
-      { stroke: text, grid, ticks: grid, size: axisWidth, values: (u, splits) => splits.map((s) => (s === null ? "" : value(s))) },
+      { stroke: text, grid, ticks: grid, size: axisWidth, ...(whole && { incrs: steps }),
+        values: (u, splits) => splits.map((s) => (s === null ? "" : value(s))) },
     ],
     series: [
       { label: "time", value: (u, s) => (s === null ? "" : clock(s * 1000)) },
