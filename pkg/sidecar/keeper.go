@@ -28,7 +28,7 @@ func (s *sidecar) newKeeper(cfg config.Checkpoint, listener string) *checkpoint.
 	store := &checkpoint.FileStore{Path: cfg.Path, Listener: listener, Log: log}
 	k := checkpoint.NewKeeper(checkpoint.Options{
 		Store:    store,
-		Source:   func() checkpoint.State { return toCheckpoint(s.registry.Snapshot()) },
+		Source:   func() checkpoint.State { return toCheckpoint(s.registry.Checkpoint()) },
 		Interval: time.Duration(cfg.Interval),
 		Log:      log,
 	})

@@ -122,7 +122,12 @@ func (r *Registry) listener(name string) *listener {
 // moment. The caller adds what this package cannot know: Version, Upstreams,
 // Config, Checkpoint, Recovered, Spans and LogLines, and of each [Traffic], All
 // included, OldestRequest and Exemplars.
-func (r *Registry) Snapshot() Snapshot {
+func (r *Registry) Snapshot() Snapshot { return r.snapshot(false) }
+
+// Checkpoint is Snapshot with the Buckets of each listener.
+func (r *Registry) Checkpoint() Snapshot { return r.snapshot(true) }
+
+func (r *Registry) snapshot(buckets bool) Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	names := slices.Sorted(maps.Keys(r.listeners))
@@ -142,7 +147,9 @@ func (r *Registry) Snapshot() Snapshot {
 	for i, name := range names {
 		t := &traffic[i]
 		t.Rates = windows[i].Rates(now)
-		t.Buckets = windows[i].Buckets(now, wall)
+		if buckets {
+			t.Buckets = windows[i].Buckets(now, wall)
+		}
 		window.merge(&windows[i])
 		s.All.Counts.Add(&t.Counts)
 		s.All.Restored.Add(&t.Restored)
@@ -154,6 +161,5 @@ func (r *Registry) Snapshot() Snapshot {
 		}
 	}
 	s.All.Rates = window.Rates(now)
-	s.All.Buckets = window.Buckets(now, wall)
 	return s
 }

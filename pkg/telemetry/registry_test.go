@@ -100,7 +100,7 @@ func TestRestoreGoesOnFromACheckpoint(t *testing.T) {
 	old := before.Listener("default")
 	old.Observe(batch(time.Hour-time.Second, 5))
 	old.Observe(&proxy.Batch{At: time.Hour, Counts: proxy.Counts{Requests: 2, Opened: 3, Queued: 5, Dequeued: 1}})
-	saved := before.Snapshot().Listeners[0]
+	saved := before.Checkpoint().Listeners[0]
 
 	r := at(0)
 	if err := r.Restore("default", Totals(saved.Total()), saved.Buckets); err != nil {

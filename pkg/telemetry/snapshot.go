@@ -45,7 +45,8 @@ type Traffic struct {
 	Rates Rates
 	// Latency is that of the pairs in Counts.
 	Latency Histogram
-	// Buckets are what Rates was made from, for a checkpoint.
+	// Buckets are what Rates was made from. Only a checkpoint has them, and only of
+	// single listeners.
 	Buckets []Bucket
 	// OldestRequest is how long the oldest request in flight has been waiting, zero
 	// if there is none.

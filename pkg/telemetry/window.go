@@ -169,7 +169,7 @@ func (w *Window) coverage(newest, ticks int64) float64 {
 // Buckets returns what the window that ends now holds, oldest first. The wall
 // clock's time of now is given so that the buckets outlive the process.
 func (w *Window) Buckets(now time.Duration, wall time.Time) []Bucket {
-	var buckets []Bucket
+	buckets := make([]Bucket, 0, longWindow)
 	for b := range w.recent(now) {
 		start := time.Duration(b.tick)*bucketWidth - origin
 		buckets = append(buckets, Bucket{
