@@ -21,6 +21,31 @@ type Dialer interface {
 	Dial(ctx context.Context) (net.Conn, error)
 }
 
+// SocketDialer is a Dialer that can tell that all of its connections are plain
+// sockets, with no encryption or counting in between: an event loop can take
+// these over, where the system has one. What they have beside their methods is
+// asked for with an interface { Detach() (net.Conn, func()) }, whose function is
+// called when the socket is closed.
+type SocketDialer interface {
+	Dialer
+	DialsSockets() bool
+}
+
+// driver carries one session, from its beginning to its end.
+type driver interface {
+	// begin tells the session that its client has connected.
+	begin() Orders
+	// start begins to carry, with the orders that begin returned.
+	start(orders Orders)
+	// drain lets the session end when nothing is outstanding. It may block for as
+	// long as a peer does not read.
+	drain()
+	// cut ends the session now, or in a moment, when its client knows.
+	cut()
+	// oldest returns when the oldest outstanding request came, if there is one.
+	oldest() (time.Duration, bool)
+}
+
 // ListenerOptions configures a Listener for its life.
 type ListenerOptions struct {
 	// Protocol is what is spoken. Required.
@@ -32,6 +57,9 @@ type ListenerOptions struct {
 	// LastID is the ID of the last session, which listeners may share so that no
 	// two of their sessions have the same. Nil means one of its own.
 	LastID *atomic.Uint64
+	// Goroutines makes two goroutines carry each session, even where an event loop
+	// could.
+	Goroutines bool
 	// Now is a clock that never goes backwards. Nil means the real one.
 	Now func() time.Duration
 	// Log is told of failures to accept. The zero Logger discards.
@@ -71,12 +99,14 @@ type Listener struct {
 	cut  context.CancelFunc
 	turn chan struct{} // one token for each client that is being turned away
 
+	loops loops
+
 	mu       sync.Mutex // guards the fields below; nothing blocks under it
-	sessions map[*relay]struct{}
+	sessions map[driver]struct{}
 	draining bool
 	running  sync.WaitGroup // sessions, and what drains or turns away clients
 
-	fullLogged time.Duration // when it was last logged that the limit is reached, or zero
+	full, troubled seldom // what is not logged each time
 }
 
 // maxTurnedAway bounds how many clients at a time are told why they are turned
@@ -96,9 +126,10 @@ func NewListener(o ListenerOptions, s Settings) *Listener {
 		options:  o,
 		events:   o.Observer(SessionInfo{}),
 		turn:     make(chan struct{}, maxTurnedAway),
-		sessions: make(map[*relay]struct{}),
+		sessions: make(map[driver]struct{}),
 	}
 	l.ctx, l.cut = context.WithCancel(context.Background())
+	context.AfterFunc(l.ctx, l.cutSessions)
 	l.Configure(s)
 	return l
 }
@@ -160,40 +191,38 @@ func (l *Listener) handle(conn net.Conn) {
 		tcp.SetKeepAliveConfig(keepAlive) //nolint:errcheck // Best effort; a broken connection is noticed by its reader.
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.draining {
+		l.mu.Unlock()
 		conn.Close()
 		return
 	}
 	if s.MaxConnections > 0 && len(l.sessions) >= s.MaxConnections {
-		if now := l.options.Now(); l.fullLogged == 0 || now-l.fullLogged >= time.Minute {
-			l.fullLogged = max(now, 1)
+		if l.full.now(l.options.Now()) {
 			l.options.Log.Info("connection limit reached, turning clients away", "limit", s.MaxConnections)
 		}
 		l.running.Go(func() { l.turnAway(conn) })
+		l.mu.Unlock()
 		return
 	}
-	r := &relay{
-		client: conn,
-		// A session whose upstream is lost goes on with the one that is configured
-		// by then.
-		dial:     func(ctx context.Context) (net.Conn, error) { return l.settings.Load().Upstream.Dial(ctx) },
-		now:      l.options.Now,
-		observer: l.options.Observer(SessionInfo{ID: l.options.LastID.Add(1), Client: conn.RemoteAddr()}),
-		idle:     s.IdleTimeout,
-		session:  NewSession(l.options.Protocol, &s.Policy),
-	}
-	r.wake = sync.NewCond(&r.mu)
-	ctx, cancel := context.WithCancel(l.ctx)
-	r.cancel = cancel
-	orders := r.tell((*Session).Start)
-	l.sessions[r] = struct{}{}
-	l.running.Go(func() {
-		r.run(ctx, l.ctx, orders)
+	var d driver
+	observer := l.options.Observer(SessionInfo{ID: l.options.LastID.Add(1), Client: conn.RemoteAddr()})
+	d = l.newDriver(conn, s, observer, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		delete(l.sessions, r)
+		delete(l.sessions, d)
+		l.running.Done()
 	})
+	orders := d.begin()
+	l.sessions[d] = struct{}{}
+	l.running.Add(1)
+	l.mu.Unlock()
+	d.start(orders)
+}
+
+// dial reaches the upstream that is configured by now, so that a session whose
+// upstream is lost goes on with that one.
+func (l *Listener) dial(ctx context.Context) (net.Conn, error) {
+	return l.settings.Load().Upstream.Dial(ctx)
 }
 
 // turnAway tells a client that there is no room for it. What it sends is read
@@ -221,6 +250,22 @@ func (l *Listener) turnAway(conn net.Conn) {
 	}
 }
 
+// trouble logs what a session suffers from, as it then befalls many.
+func (l *Listener) trouble(err error, msg string) {
+	if l.troubled.now(l.options.Now()) {
+		l.options.Log.Error(err, msg)
+	}
+}
+
+// seldom tells whether to do what is done at most once a minute. It is safe for
+// concurrent use.
+type seldom struct{ last atomic.Int64 }
+
+func (s *seldom) now(now time.Duration) bool {
+	last := s.last.Load()
+	return (last == 0 || int64(now)-last >= int64(time.Minute)) && s.last.CompareAndSwap(last, max(int64(now), 1))
+}
+
 func (l *Listener) observe(c Counts) { l.events.Observe(&Batch{Counts: c, At: l.options.Now()}) }
 
 // Drain lets every session finish what is outstanding and then ends it. When
@@ -234,21 +279,32 @@ func (l *Listener) Drain(ctx context.Context) {
 
 	l.mu.Lock()
 	l.draining = true
-	for r := range l.sessions {
-		l.running.Go(r.drain)
+	for d := range l.sessions {
+		l.running.Go(d.drain)
 	}
 	l.mu.Unlock()
 	l.running.Wait()
+	l.loops.stop()
+}
+
+// cutSessions ends all sessions.
+func (l *Listener) cutSessions() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	for d := range l.sessions {
+		l.running.Go(d.cut)
+	}
 }
 
 // Oldest returns how long the oldest of the outstanding requests has been
 // waiting, zero if there is none.
 func (l *Listener) Oldest() (age time.Duration) {
 	l.mu.Lock()
-	relays := slices.Collect(maps.Keys(l.sessions))
+	sessions := slices.Collect(maps.Keys(l.sessions))
 	l.mu.Unlock()
-	for _, r := range relays {
-		if at, ok := r.oldest(); ok {
+	for _, d := range sessions {
+		if at, ok := d.oldest(); ok {
 			age = max(age, l.options.Now()-at)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,6 +84,12 @@ func (d dialTo) Dial(ctx context.Context) (net.Conn, error) {
 	return conn, err
 }
 
+// DialsSockets lets an event loop take over the connections.
+func (d dialTo) DialsSockets() bool { return true }
+
+// Detach returns the connection that is wrapped.
+func (w wrapped) Detach() (net.Conn, func()) { return w.TCPConn, func() {} }
+
 // wrapped is a connection that can't be compared with another, as those that
 // count themselves can't.
 type wrapped struct {
@@ -90,22 +97,43 @@ type wrapped struct {
 	_ func()
 }
 
+// driven is a test, and what carries its sessions.
+type driven struct {
+	testing.TB
+	goroutines bool
+}
+
+// eachDriver runs a test with everything that can carry sessions here.
+func eachDriver(t *testing.T, test func(driven)) {
+	t.Helper()
+	if runtime.GOOS == "linux" {
+		t.Run("loop", func(t *testing.T) { test(driven{TB: t}) })
+	}
+	t.Run("goroutines", func(t *testing.T) { test(driven{TB: t, goroutines: true}) })
+}
+
+func (t driven) options(seen *tally) ListenerOptions {
+	return ListenerOptions{
+		Protocol: foo.Protocol{}, Observer: func(SessionInfo) Observer { return seen }, Goroutines: t.goroutines,
+	}
+}
+
 // serve runs a listener on a free port and returns it with its address. It is
 // drained, without patience, when the test ends.
-func serve(t testing.TB, s Settings) (*Listener, *tally, string) {
+func (t driven) serve(s Settings) (*Listener, *tally, string) {
 	t.Helper()
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, seen := serveOn(t, socket, s)
+	l, seen := t.serveOn(socket, s)
 	return l, seen, socket.Addr().String()
 }
 
-func serveOn(t testing.TB, socket net.Listener, s Settings) (*Listener, *tally) {
+func (t driven) serveOn(socket net.Listener, s Settings) (*Listener, *tally) {
 	t.Helper()
 	seen := newTally()
-	l := NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func(SessionInfo) Observer { return seen }}, s)
+	l := NewListener(t.options(seen), s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- l.Serve(ctx, socket) }()
@@ -190,52 +218,56 @@ func expectLine(t testing.TB, in *bufio.Reader, want string) {
 func TestEveryByteArrivesUnchanged(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
-			address := "127.0.0.1:0"
-			if network == "unix" {
-				address = filepath.Join(t.TempDir(), "up")
-			}
-			type sums struct{ received, sent hash.Hash }
-			server := make(chan sums, 1)
-			up := upstreamServer(t, network, address, func(conn net.Conn) {
-				s := sums{sha256.New(), sha256.New()}
-				var both sync.WaitGroup
-				both.Go(func() { babble(io.MultiWriter(conn, s.sent), 2); closeWrite(conn) })
-				both.Go(func() { io.Copy(s.received, conn) })
-				both.Wait()
-				server <- s
-			})
-			if network == "unix" {
-				address += ".in"
-			}
-			socket, err := net.Listen(network, address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// With nak, an upstream that ends first would be a loss.
-			_, seen := serveOn(t, socket, Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{CloseOnLoss: true}})
-
-			conn, err := net.Dial(network, socket.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			sent, received := sha256.New(), sha256.New()
-			var both sync.WaitGroup
-			both.Go(func() { babble(io.MultiWriter(conn, sent), 1); closeWrite(conn) })
-			both.Go(func() { io.Copy(received, conn) })
-			both.Wait()
-			s := <-server
-			if !bytes.Equal(s.received.Sum(nil), sent.Sum(nil)) {
-				t.Error("the upstream did not get what the client sent")
-			}
-			if !bytes.Equal(received.Sum(nil), s.sent.Sum(nil)) {
-				t.Error("the client did not get what the upstream sent")
-			}
-			seen.await(t, "the end of the session", func(c Counts) bool {
-				return c.Closed[ClosedByClient]+c.Closed[ClosedByUpstream] == 1
-			})
+			eachDriver(t, func(t driven) { everyByteArrivesUnchanged(t, network) })
 		})
 	}
+}
+
+func everyByteArrivesUnchanged(t driven, network string) {
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "up")
+	}
+	type sums struct{ received, sent hash.Hash }
+	server := make(chan sums, 1)
+	up := upstreamServer(t, network, address, func(conn net.Conn) {
+		s := sums{sha256.New(), sha256.New()}
+		var both sync.WaitGroup
+		both.Go(func() { babble(io.MultiWriter(conn, s.sent), 2); closeWrite(conn) })
+		both.Go(func() { io.Copy(s.received, conn) })
+		both.Wait()
+		server <- s
+	})
+	if network == "unix" {
+		address += ".in"
+	}
+	socket, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// With nak, an upstream that ends first would be a loss.
+	_, seen := t.serveOn(socket, Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{CloseOnLoss: true}})
+
+	conn, err := net.Dial(network, socket.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	sent, received := sha256.New(), sha256.New()
+	var both sync.WaitGroup
+	both.Go(func() { babble(io.MultiWriter(conn, sent), 1); closeWrite(conn) })
+	both.Go(func() { io.Copy(received, conn) })
+	both.Wait()
+	s := <-server
+	if !bytes.Equal(s.received.Sum(nil), sent.Sum(nil)) {
+		t.Error("the upstream did not get what the client sent")
+	}
+	if !bytes.Equal(received.Sum(nil), s.sent.Sum(nil)) {
+		t.Error("the client did not get what the upstream sent")
+	}
+	seen.await(t, "the end of the session", func(c Counts) bool {
+		return c.Closed[ClosedByClient]+c.Closed[ClosedByUpstream] == 1
+	})
 }
 
 // babble writes some megabytes that look like Foo here and there.
@@ -259,6 +291,10 @@ func babble(w io.Writer, seed uint64) {
 
 // TestLongLinePassesInConstantMemory sends one line of 1 GiB.
 func TestLongLinePassesInConstantMemory(t *testing.T) {
+	eachDriver(t, testLongLinePassesInConstantMemory)
+}
+
+func testLongLinePassesInConstantMemory(t driven) {
 	const size = 1 << 30
 	received := make(chan int64, 1)
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -266,7 +302,7 @@ func TestLongLinePassesInConstantMemory(t *testing.T) {
 		received <- n
 		io.WriteString(conn, "ACK 1\n")
 	})
-	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
+	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String())})
 	conn := connect(t, address)
 	io.WriteString(conn, "REQ 1 ")
 	chunk := bytes.Repeat([]byte("x"), 1<<20)
@@ -287,6 +323,10 @@ func TestLongLinePassesInConstantMemory(t *testing.T) {
 }
 
 func TestSessionGoesOnWhenTheUpstreamIsRestarted(t *testing.T) {
+	eachDriver(t, testSessionGoesOnWhenTheUpstreamIsRestarted)
+}
+
+func testSessionGoesOnWhenTheUpstreamIsRestarted(t driven) {
 	hangUp := make(chan struct{})
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		in := bufio.NewReader(conn)
@@ -302,7 +342,7 @@ func TestSessionGoesOnWhenTheUpstreamIsRestarted(t *testing.T) {
 			io.WriteString(conn, "ACK"+line[3:])
 		}
 	})
-	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: 10 * time.Second}})
+	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: 10 * time.Second}})
 	conn := connect(t, address)
 	in := bufio.NewReader(conn)
 	io.WriteString(conn, "REQ 1 one\n")
@@ -326,6 +366,10 @@ func TestSessionGoesOnWhenTheUpstreamIsRestarted(t *testing.T) {
 // TestEveryRequestIsAnsweredOnceThroughLosses has an upstream that resets each
 // connection after some requests, while the client goes on sending.
 func TestEveryRequestIsAnsweredOnceThroughLosses(t *testing.T) {
+	eachDriver(t, testEveryRequestIsAnsweredOnceThroughLosses)
+}
+
+func testEveryRequestIsAnsweredOnceThroughLosses(t driven) {
 	const requests = 20_000
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		in := bufio.NewReader(conn)
@@ -339,7 +383,7 @@ func TestEveryRequestIsAnsweredOnceThroughLosses(t *testing.T) {
 		}
 		conn.(*net.TCPConn).SetLinger(0)
 	})
-	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: 10 * time.Second}})
+	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: 10 * time.Second}})
 	conn := connect(t, address)
 	var sending sync.WaitGroup
 	sending.Go(func() {
@@ -398,6 +442,10 @@ type dialFunc func(context.Context) (net.Conn, error)
 func (d dialFunc) Dial(ctx context.Context) (net.Conn, error) { return d(ctx) }
 
 func TestAnswersOnTheirWayArriveAfterAWriteHasFailed(t *testing.T) {
+	eachDriver(t, testAnswersOnTheirWayArriveAfterAWriteHasFailed)
+}
+
+func testAnswersOnTheirWayArriveAfterAWriteHasFailed(t driven) {
 	failed := make(chan struct{})
 	first := true
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -409,7 +457,7 @@ func TestAnswersOnTheirWayArriveAfterAWriteHasFailed(t *testing.T) {
 		<-failed
 		io.WriteString(conn, "ACK"+line[3:])
 	})
-	_, seen, address := serve(t, Settings{Policy: Policy{Budget: 10 * time.Second}, Upstream: dialFunc(func(ctx context.Context) (net.Conn, error) {
+	_, seen, address := t.serve(Settings{Policy: Policy{Budget: 10 * time.Second}, Upstream: dialFunc(func(ctx context.Context) (net.Conn, error) {
 		conn, err := dialTo(up.Addr().String()).Dial(ctx)
 		if err == nil && first {
 			first = false
@@ -429,6 +477,10 @@ func TestAnswersOnTheirWayArriveAfterAWriteHasFailed(t *testing.T) {
 }
 
 func TestClientIsKeptWhileTheUpstreamIsAway(t *testing.T) {
+	eachDriver(t, testClientIsKeptWhileTheUpstreamIsAway)
+}
+
+func testClientIsKeptWhileTheUpstreamIsAway(t driven) {
 	// A port that nobody listens on until it is needed.
 	reserved, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -436,7 +488,7 @@ func TestClientIsKeptWhileTheUpstreamIsAway(t *testing.T) {
 	}
 	address := reserved.Addr().String()
 	reserved.Close()
-	_, seen, front := serve(t, Settings{
+	_, seen, front := t.serve(Settings{
 		Upstream: dialTo(address),
 		Policy:   Policy{Budget: 30 * time.Millisecond, Backoff: Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond}},
 	})
@@ -451,9 +503,11 @@ func TestClientIsKeptWhileTheUpstreamIsAway(t *testing.T) {
 	expectLine(t, in, "ACK 2 back\n")
 }
 
-func TestClientBeyondTheLimitIsToldSo(t *testing.T) {
+func TestClientBeyondTheLimitIsToldSo(t *testing.T) { eachDriver(t, testClientBeyondTheLimitIsToldSo) }
+
+func testClientBeyondTheLimitIsToldSo(t driven) {
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", acknowledge)
-	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String()), MaxConnections: 1})
+	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String()), MaxConnections: 1})
 	first := connect(t, address)
 	io.WriteString(first, "REQ 1 x\n")
 	expectLine(t, bufio.NewReader(first), "ACK 1 x\n")
@@ -496,12 +550,16 @@ func (f *flaky) SetDeadline(t time.Time) error {
 }
 
 func TestAcceptingSurvivesAWantOfDescriptors(t *testing.T) {
+	eachDriver(t, testAcceptingSurvivesAWantOfDescriptors)
+}
+
+func testAcceptingSurvivesAWantOfDescriptors(t driven) {
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", acknowledge)
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, seen := serveOn(t, &flaky{Listener: socket, left: 3}, Settings{Upstream: dialTo(up.Addr().String())})
+	_, seen := t.serveOn(&flaky{Listener: socket, left: 3}, Settings{Upstream: dialTo(up.Addr().String())})
 	conn := connect(t, socket.Addr().String())
 	io.WriteString(conn, "REQ 1 x\n")
 	expectLine(t, bufio.NewReader(conn), "ACK 1 x\n")
@@ -511,6 +569,10 @@ func TestAcceptingSurvivesAWantOfDescriptors(t *testing.T) {
 }
 
 func TestSlowClientStopsTheUpstreamInsteadOfTakingMemory(t *testing.T) {
+	eachDriver(t, testSlowClientStopsTheUpstreamInsteadOfTakingMemory)
+}
+
+func testSlowClientStopsTheUpstreamInsteadOfTakingMemory(t driven) {
 	written := make(chan int, 1)
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 		n := 0
@@ -525,7 +587,7 @@ func TestSlowClientStopsTheUpstreamInsteadOfTakingMemory(t *testing.T) {
 			}
 		}
 	})
-	_, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
+	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String())})
 	conn := connect(t, address)
 	conn.SetReadBuffer(4096)
 	if n := <-written; n > 64<<20 {
@@ -537,6 +599,10 @@ func TestSlowClientStopsTheUpstreamInsteadOfTakingMemory(t *testing.T) {
 }
 
 func TestDrainLetsOutstandingRequestsFinish(t *testing.T) {
+	eachDriver(t, testDrainLetsOutstandingRequestsFinish)
+}
+
+func testDrainLetsOutstandingRequestsFinish(t driven) {
 	const clients = 20
 	answer := make(chan struct{})
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -549,7 +615,7 @@ func TestDrainLetsOutstandingRequestsFinish(t *testing.T) {
 		io.WriteString(conn, "ACK"+line[3:])
 		io.Copy(io.Discard, in)
 	})
-	l, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
+	l, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String())})
 	var conns []net.Conn
 	for i := range clients {
 		conn := connect(t, address)
@@ -586,9 +652,11 @@ func TestDrainLetsOutstandingRequestsFinish(t *testing.T) {
 	}
 }
 
-func TestDrainIsBounded(t *testing.T) {
+func TestDrainIsBounded(t *testing.T) { eachDriver(t, testDrainIsBounded) }
+
+func testDrainIsBounded(t driven) {
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) })
-	l, seen, address := serve(t, Settings{Upstream: dialTo(up.Addr().String())})
+	l, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String())})
 	conn := connect(t, address)
 	io.WriteString(conn, "REQ 1 x\n")
 	seen.await(t, "the request", func(c Counts) bool { return c.Requests == 1 })
@@ -602,6 +670,10 @@ func TestDrainIsBounded(t *testing.T) {
 }
 
 func TestSocketCanBeHandedOverWithoutRefusingAnybody(t *testing.T) {
+	eachDriver(t, testSocketCanBeHandedOverWithoutRefusingAnybody)
+}
+
+func testSocketCanBeHandedOverWithoutRefusingAnybody(t driven) {
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", acknowledge)
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -609,7 +681,7 @@ func TestSocketCanBeHandedOverWithoutRefusingAnybody(t *testing.T) {
 	}
 	seen := newTally()
 	newListener := func() *Listener {
-		return NewListener(ListenerOptions{Protocol: foo.Protocol{}, Observer: func(SessionInfo) Observer { return seen }},
+		return NewListener(t.options(seen),
 			Settings{Upstream: dialTo(up.Addr().String())})
 	}
 	old := newListener()
@@ -620,7 +692,127 @@ func TestSocketCanBeHandedOverWithoutRefusingAnybody(t *testing.T) {
 	}
 	conn := connect(t, socket.Addr().String()) // while nobody accepts
 	io.WriteString(conn, "REQ 1 x\n")
-	serveOn(t, socket, Settings{Upstream: dialTo(up.Addr().String())})
+	t.serveOn(socket, Settings{Upstream: dialTo(up.Addr().String())})
 	expectLine(t, bufio.NewReader(conn), "ACK 1 x\n")
 	old.Drain(context.Background())
+}
+
+// TestWhatAPeerDoesNotTakeAtOnceArrivesLater lets each side stop reading until
+// nothing more fits into the sockets, and then go on.
+func TestWhatAPeerDoesNotTakeAtOnceArrivesLater(t *testing.T) {
+	eachDriver(t, testWhatAPeerDoesNotTakeAtOnceArrivesLater)
+}
+
+func testWhatAPeerDoesNotTakeAtOnceArrivesLater(t driven) {
+	const messages = 400_000
+	text := func(kind string) (all []byte) {
+		for seq := range messages {
+			all = fmt.Appendf(all, "%s %d some words that take room\n", kind, seq+1)
+		}
+		return all
+	}
+	requests, answers := text("REQ"), text("ACK")
+	server := make(chan net.Conn)
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { server <- conn; <-t.Context().Done() })
+	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String())})
+	client := connect(t, address)
+	upstream := <-server
+	carry := func(from, to net.Conn, all []byte, counted func(Counts) int64) {
+		t.Helper()
+		wrote := make(chan error, 1)
+		go func() {
+			_, err := from.Write(all)
+			wrote <- err
+		}()
+		// Nobody reads: the sidecar comes to a stop before it has seen everything.
+		last, since := int64(-1), time.Now()
+		for time.Since(since) < 50*time.Millisecond {
+			if n := counted(seen.get()); n != last {
+				last, since = n, time.Now()
+			}
+			runtime.Gosched()
+		}
+		if last >= int64(len(all)) {
+			t.Fatalf("%d bytes were read while nobody took them", last)
+		}
+		got := make([]byte, len(all))
+		if _, err := io.ReadFull(to, got); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, all) {
+			t.Error("what arrived is not what was sent")
+		}
+		if err := <-wrote; err != nil {
+			t.Fatal(err)
+		}
+	}
+	carry(client, upstream, requests, func(c Counts) int64 { return c.Bytes[Client] })
+	carry(upstream, client, answers, func(c Counts) int64 { return c.Bytes[Upstream] })
+	seen.await(t, "the answers", func(c Counts) bool { return c.Acked+c.Unanswered[UnansweredForgotten]+c.InFlight() == messages })
+}
+
+func TestAnUpstreamThatBreaksWhileItIsWrittenIsReplaced(t *testing.T) {
+	eachDriver(t, testAnUpstreamThatBreaksWhileItIsWrittenIsReplaced)
+}
+
+func testAnUpstreamThatBreaksWhileItIsWrittenIsReplaced(t driven) {
+	connections := make(chan net.Conn, 2)
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { connections <- conn; <-t.Context().Done() })
+	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: time.Minute}})
+	client := connect(t, address)
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	sending.Go(func() { // until the client is closed
+		for seq := 1; ; seq++ {
+			if _, err := fmt.Fprintf(client, "REQ %d %s\n", seq, strings.Repeat("x", 1000)); err != nil {
+				return
+			}
+		}
+	})
+	defer client.Close()
+	first := (<-connections).(*net.TCPConn)
+	seen.await(t, "requests", func(c Counts) bool { return c.Requests > 100 })
+	first.SetLinger(0) // so that the sidecar's writes fail
+	first.Close()
+	second := <-connections
+	lines := bufio.NewReader(second)
+	line, err := lines.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "REQ ") {
+		t.Fatalf("the next connection begins with %q, %v; want a whole request", line[:min(len(line), 40)], err)
+	}
+	if c := seen.get(); c.Lost != 1 || c.Refused[RefusedLost] == 0 {
+		t.Errorf("got %+v, want one loss and refusals", c)
+	}
+}
+
+func TestASessionIsIdleOnlyWhenNothingIsOutstanding(t *testing.T) {
+	eachDriver(t, testASessionIsIdleOnlyWhenNothingIsOutstanding)
+}
+
+func testASessionIsIdleOnlyWhenNothingIsOutstanding(t driven) {
+	release := make(chan struct{})
+	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		if _, err := in.ReadString('\n'); err != nil {
+			return
+		}
+		<-release
+		io.WriteString(conn, "ACK 1\n")
+		io.Copy(io.Discard, in)
+	})
+	l, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String()), IdleTimeout: 5 * time.Millisecond})
+	conn := connect(t, address)
+	io.WriteString(conn, "REQ 1\n")
+	seen.await(t, "the request", func(c Counts) bool { return c.Requests == 1 })
+	for l.Oldest() < 30*time.Millisecond { // six times the timeout
+		runtime.Gosched()
+	}
+	close(release)
+	in := bufio.NewReader(conn)
+	expectLine(t, in, "ACK 1\n")
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end", err)
+	}
+	conn.Close()
+	seen.await(t, "the end", func(c Counts) bool { return c.Closed[ClosedIdle] == 1 })
 }

@@ -28,6 +28,7 @@ type relay struct {
 	now      func() time.Duration
 	observer Observer
 	idle     time.Duration
+	ended    func() // to be called when the session has ended
 
 	turns [NumSides]sync.Mutex // see above
 
@@ -41,24 +42,38 @@ type relay struct {
 	linger   *time.Timer
 	idler    *time.Timer
 
-	cancel context.CancelFunc // ends the session's context, and so dialing and pauses
+	ctx    context.Context // of dialing and pauses
+	cancel context.CancelFunc
 }
 
-// run carries the session, which was started with these orders, until it ends,
-// and closes both connections. It is cut when listening ends.
-func (r *relay) run(ctx, listening context.Context, orders Orders) {
-	stop := context.AfterFunc(listening, r.cut)
-	defer stop()
-	defer r.close()
+func newRelay(l *Listener, conn net.Conn, s *Settings, observer Observer, ended func()) *relay {
+	r := &relay{
+		client: conn, dial: l.dial, now: l.options.Now, observer: observer, idle: s.IdleTimeout, ended: ended,
+		session: NewSession(l.options.Protocol, &s.Policy),
+	}
+	r.wake = sync.NewCond(&r.mu)
+	r.ctx, r.cancel = context.WithCancel(l.ctx)
+	return r
+}
+
+// begin implements driver.
+func (r *relay) begin() Orders { return r.tell((*Session).Start) }
+
+// start implements driver.
+func (r *relay) start(orders Orders) {
 	if r.idle > 0 {
 		r.mu.Lock()
 		r.idler = time.AfterFunc(r.idle, r.checkIdle)
 		r.mu.Unlock()
 	}
-	var client sync.WaitGroup
-	client.Go(r.pumpClient)
-	r.pumpUpstream(ctx, orders)
-	client.Wait()
+	go func() {
+		defer r.ended()
+		defer r.close()
+		var client sync.WaitGroup
+		client.Go(r.pumpClient)
+		r.pumpUpstream(orders)
+		client.Wait()
+	}()
 }
 
 // tell reports an event without bytes to the session and to the observer.
@@ -151,9 +166,9 @@ func upstreamEnded(s *Session, out *Batch) Orders  { return s.UpstreamLost(true,
 
 // pumpUpstream dials as the session orders, and reads the upstream, until the
 // session needs no upstream any more.
-func (r *relay) pumpUpstream(ctx context.Context, orders Orders) {
+func (r *relay) pumpUpstream(orders Orders) {
 	for orders.Dial {
-		conn, err := r.connect(ctx, orders)
+		conn, err := reach(r.ctx, r.dial, orders)
 		if err != nil {
 			orders = r.tell((*Session).DialFailed)
 			r.obey(orders)
@@ -162,34 +177,13 @@ func (r *relay) pumpUpstream(ctx context.Context, orders Orders) {
 		r.obey(r.tell(func(s *Session, out *Batch) Orders {
 			r.upstream = conn
 			r.dialed++
-			r.link = &Connection{Remote: conn.RemoteAddr(), Since: out.At}
-			if named, ok := conn.(interface{ Endpoint() string }); ok {
-				r.link.Endpoint = named.Endpoint()
-			}
+			r.link = newConnection(conn)
+			r.link.Since = out.At
 			return s.Connected(out)
 		}))
 		orders = r.readUpstream(conn)
 		r.obey(orders)
 	}
-}
-
-// connect dials once, after the pause that is ordered.
-func (r *relay) connect(ctx context.Context, orders Orders) (net.Conn, error) {
-	if orders.DialBefore > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, orders.DialBefore)
-		defer cancel()
-	}
-	if orders.DialAfter > 0 {
-		pause := time.NewTimer(orders.DialAfter)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	return r.dial(ctx)
 }
 
 // readUpstream passes on what the upstream sends, until its connection ends.
@@ -320,18 +314,17 @@ func (r *relay) close() {
 	r.wake.Broadcast()
 }
 
-// drain lets the session end when nothing is outstanding. It may block for as
-// long as a peer does not read.
+// drain implements driver.
 func (r *relay) drain() { r.obey(r.tell((*Session).Drain)) }
 
-// oldest returns when the oldest outstanding request came, if there is one.
+// oldest implements driver.
 func (r *relay) oldest() (time.Duration, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.session.Oldest()
 }
 
-// cut ends the session now, or in a moment, when its client knows.
+// cut implements driver.
 func (r *relay) cut() { r.obey(r.tell((*Session).Cut)) }
 
 // checkIdle ends the session if it is idle, or looks again when it may be.

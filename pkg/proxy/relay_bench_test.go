@@ -47,7 +47,7 @@ func BenchmarkRelay(b *testing.B) {
 	for _, pipeline := range []int{1, 64} {
 		b.Run(fmt.Sprintf("pipeline=%d", pipeline), func(b *testing.B) {
 			up := upstreamServer(b, "tcp", "127.0.0.1:0", func(conn net.Conn) { echo(conn) })
-			_, _, address := serve(b, Settings{Upstream: dialTo(up.Addr().String())})
+			_, _, address := driven{TB: b}.serve(Settings{Upstream: dialTo(up.Addr().String())})
 			conn := connect(b, address)
 			conn.SetDeadline(time.Time{})
 			in := bufio.NewReaderSize(conn, 1<<16)

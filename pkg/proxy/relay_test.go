@@ -226,8 +226,12 @@ func TestRequestsWhileDrainingAreRefusedNotDropped(t *testing.T) {
 }
 
 func TestSessionGoesToTheUpstreamThatIsConfiguredByThen(t *testing.T) {
+	eachDriver(t, testSessionGoesToTheUpstreamThatIsConfiguredByThen)
+}
+
+func testSessionGoesToTheUpstreamThatIsConfiguredByThen(t driven) {
 	up := upstreamServer(t, "tcp", "127.0.0.1:0", acknowledge)
-	l, seen, address := serve(t, Settings{
+	l, seen, address := t.serve(Settings{
 		Upstream: dialFunc(func(context.Context) (net.Conn, error) { return nil, io.ErrUnexpectedEOF }),
 		Policy:   Policy{Backoff: Backoff{Initial: time.Millisecond, Max: time.Millisecond}},
 	})

@@ -26,11 +26,16 @@ func (s *scratch) release() {
 	if s == nil {
 		return
 	}
+	s.reset()
+	scratches.Put(s)
+}
+
+// reset makes s ready for the next read.
+func (s *scratch) reset() {
 	// What it points to must not be kept alive.
 	clear(s.batch.Pairs)
 	clear(s.batch.Violations)
 	s.batch = Batch{Latencies: s.batch.Latencies[:0], Pairs: s.batch.Pairs[:0], Violations: s.batch.Violations[:0]}
-	scratches.Put(s)
 }
 
 // write writes the parts in their order.

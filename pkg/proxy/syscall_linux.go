@@ -1,0 +1,39 @@
+package proxy
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls below never block, so the scheduler is not told of them: telling it
+// wakes its monitor, another thread, each time that the program was idle before,
+// which costs more than the call.
+
+// epollWait returns how many events there are now.
+func epollWait(epoll int, events *[maxEvents]unix.EpollEvent) int {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(events)), maxEvents, 0, 0, 0)
+	if errno != 0 {
+		return 0 // a signal came; there was nothing to wait for
+	}
+	return int(n)
+}
+
+// readSocket reads from a socket that does not block. B must not be empty.
+func readSocket(fd int, b []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// writeSocket writes to a socket that does not block. B must not be empty.
+func writeSocket(fd int, b []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
