@@ -24,7 +24,10 @@ func (s *Session) ClientBytes(b []byte, out *Batch) (o Orders) {
 		o.Pass[0], o.Pass[1] = s.filter(b, out)
 	}
 	o.Flush = len(s.reply) > 0
-	return s.drained(o, out)
+	if s.draining {
+		return s.drained(o, out)
+	}
+	return o
 }
 
 // passing reports whether there is an upstream connection to write to.
@@ -179,7 +182,10 @@ func (s *Session) UpstreamBytes(b []byte, out *Batch) (o Orders) {
 	} else {
 		o.Pass[0] = b
 	}
-	return s.drained(o, out)
+	if s.draining {
+		return s.drained(o, out)
+	}
+	return o
 }
 
 // answered counts a message that the upstream sent and that ends with part, and

@@ -2,7 +2,9 @@ package foo
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"math/bits"
 
 	"github.com/foo-protocol/foo-sidecar/pkg/protocol"
 )
@@ -51,7 +53,18 @@ var _ protocol.Decoder = (*Decoder)(nil)
 func (d *Decoder) Next(b []byte) (int, protocol.Message) {
 	i := 0
 	if d.size == 0 {
-		i = d.plainHeader(b)
+		h := plainHeader(b)
+		if n := d.plainLine(b, h); n > 0 {
+			m := protocol.Message{Kind: h.kind, ID: int64(h.seq), Size: int64(n)}
+			if b[n-2] == '\r' {
+				m.Quirks = 1 << protocol.QuirkCRLF
+			}
+			return n, m
+		}
+		if h.size > 0 {
+			d.kind, d.seq, d.state, d.size = h.kind, h.seq, stateData, int64(h.size)
+		}
+		i = h.size
 	}
 	for ; i < len(b) && d.state < stateData; i++ {
 		d.size++
@@ -75,36 +88,80 @@ func (d *Decoder) Next(b []byte) (int, protocol.Message) {
 	return i + n + 1, d.end()
 }
 
+// header is what plainHeader read: size bytes, zero if the general parser has to
+// look at the line.
+type header struct {
+	size int
+	kind protocol.Kind
+	seq  uint64
+}
+
 // plainHeader reads a header in the form that nearly every line has: a type,
 // one blank, at most 17 digits that don't start with zero, then a blank or the
-// line's end. It returns the number of bytes read, or zero if the general
-// parser has to look at the line.
-func (d *Decoder) plainHeader(b []byte) int {
-	if len(b) < 6 {
-		return 0
+// line's end, which it leaves.
+func plainHeader(b []byte) header {
+	if len(b) < 12 || b[3] != ' ' || b[4] == '0' {
+		return header{}
 	}
-	kind := kindOf(b[0], b[1], b[2])
-	if kind == 0 || b[3] != ' ' || b[4]-'1' > 8 {
-		return 0
+	kind := kindOf(binary.BigEndian.Uint32(b) >> 8)
+	seq, digits := leadingDigits(binary.LittleEndian.Uint64(b[4:]))
+	if kind == 0 || digits == 0 {
+		return header{}
 	}
-	seq := uint64(0)
-	for i := 4; i < len(b) && i < 4+18; i++ {
-		c := b[i] - '0'
-		if c <= 9 {
-			seq = seq*10 + uint64(c)
+	for i, c := range b[4+digits : min(len(b), 4+18)] {
+		if digit := c - '0'; digit <= 9 {
+			seq = seq*10 + uint64(digit)
 			continue
 		}
-		switch b[i] {
+		switch c {
 		case ' ':
-			i++
-		case '\n': // left for the caller to find
-		default:
+			return header{4 + digits + i + 1, kind, seq}
+		case '\n':
+			return header{4 + digits + i, kind, seq}
+		}
+		break
+	}
+	return header{}
+}
+
+// leadingDigits returns the number that the first of eight bytes show, and how
+// many of them do. It works on all eight at once: see D. Lemire, "Quickly parsing
+// eight digits", 2018.
+func leadingDigits(x uint64) (n uint64, digits int) {
+	const each = 0x0101010101010101
+	x ^= '0' * each
+	// The high bit of each byte that is more than nine.
+	others := (x&(0x7f*each) + (0x7f-9)*each | x) & (0x80 * each)
+	digits = bits.TrailingZeros64(others) / 8
+	if digits == 0 {
+		return 0, 0
+	}
+	x <<= 64 - 8*digits // zeros go before
+	x = x*10 + x>>8
+	const low = 0x000000ff000000ff
+	return (x&low*(100+1_000_000<<32) + x>>16&low*(1+10_000<<32)) >> 32, digits
+}
+
+// plainLine returns the size of a line that begins with the given header, is all
+// there, and nothing but ASCII, so that it is known without a state. Otherwise
+// it returns zero.
+func (d *Decoder) plainLine(b []byte, h header) int {
+	if h.size == 0 {
+		return 0
+	}
+	end := bytes.IndexByte(b[h.size:], '\n')
+	if end < 0 {
+		return 0
+	}
+	end += h.size + 1
+	if d.text.ascii < end {
+		d.text.ascii += asciiPrefix(b[d.text.ascii:])
+		if d.text.ascii < end {
 			return 0
 		}
-		d.kind, d.seq, d.state, d.size = kind, seq, stateData, int64(i)
-		return i
 	}
-	return 0
+	d.text.ascii -= end
+	return end
 }
 
 // header moves over one byte of a header, which is not the line's end.
@@ -119,7 +176,7 @@ func (d *Decoder) header(c byte) {
 		if d.size < 3 {
 			return
 		}
-		d.kind = kindOf(d.letters[0], d.letters[1], d.letters[2])
+		d.kind = kindOf(uint32(d.letters[0])<<16 | uint32(d.letters[1])<<8 | uint32(d.letters[2]))
 		if d.kind == 0 {
 			d.bad(protocol.FaultType)
 			return
@@ -243,8 +300,8 @@ func (d *Decoder) Partial() protocol.Message {
 }
 
 // kindOf returns the kind that the three letters of a type name, or zero.
-func kindOf(a, b, c byte) protocol.Kind {
-	switch uint32(a)<<16 | uint32(b)<<8 | uint32(c) {
+func kindOf(letters uint32) protocol.Kind {
+	switch letters {
 	case 'R'<<16 | 'E'<<8 | 'Q':
 		return protocol.Request
 	case 'A'<<16 | 'C'<<8 | 'K':
