@@ -71,7 +71,7 @@ type ListenerOptions struct {
 type Settings struct {
 	// Upstream is where connections lead. Required. It is the one setting that
 	// concerns earlier connections as well, if they need an upstream connection
-	// after the change.
+	// after the change; so where one dials sockets, its successors must, too.
 	Upstream Dialer
 	// Policy is how sessions behave.
 	Policy Policy

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -93,6 +94,9 @@ func startLoop() (*loop, error) {
 		scratch: &scratch{buf: make([]byte, loopBuffer)},
 	}
 	raw, err := l.file.SyscallConn()
+	if err == nil {
+		err = l.file.SetDeadline(time.Time{}) // tells whether the runtime waits for it
+	}
 	if err != nil {
 		l.file.Close() //nolint:errcheck // It is of no more use.
 		return nil, fmt.Errorf("wait for an epoll descriptor: %w", err)
@@ -137,8 +141,12 @@ func (l *loop) turn(events []unix.EpollEvent) {
 	}
 }
 
+// behind is what a short read does not reach: an end, or what follows urgent
+// data.
+const behind = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR | unix.EPOLLPRI
+
 // interest is what a socket is registered for.
-const interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+const interest = unix.EPOLLIN | unix.EPOLLOUT | behind | unix.EPOLLET
 
 // add registers a side, whose descriptor is set.
 func (l *loop) add(s *side) error {
@@ -153,6 +161,13 @@ func (l *loop) add(s *side) error {
 	}
 	l.sides[s.fd] = s
 	return nil
+}
+
+// remove forgets a side that is about to be closed, if it was added.
+func (l *loop) remove(s *side) {
+	if s.fd < len(l.sides) && l.sides[s.fd] == s {
+		l.sides[s.fd] = nil
+	}
 }
 
 // again lets the kernel report a side once more that still has something to

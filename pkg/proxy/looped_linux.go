@@ -45,7 +45,7 @@ type side struct {
 	fd      int   // -1: there is none
 	serial  int32 // of its registration with the loop
 	ready   bool  // there may be something to read
-	hangup  bool  // there is an end behind what is left to read
+	more    bool  // there may be more behind a short read, see behind
 	ended   bool  // the end was read
 	broken  bool  // it can't be written
 	unsent  *unsent
@@ -56,7 +56,7 @@ type side struct {
 func (l *Listener) newDriver(conn net.Conn, s *Settings, observer Observer, ended func()) driver {
 	if dialer, ok := s.Upstream.(SocketDialer); ok && dialer.DialsSockets() && !l.options.Goroutines {
 		if on := l.loops.get(l); on != nil {
-			if fd, ok := takeSocket(conn); ok {
+			if fd, err := takeSocket(conn); err == nil {
 				return newLooped(l, on, fd, s, observer, ended)
 			}
 		}
@@ -120,11 +120,11 @@ func (r *looped) event(s *side, what uint32) {
 	if what&unix.EPOLLOUT != 0 && s.unsent != nil {
 		r.resume(s)
 	}
-	if what&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+	if what&(unix.EPOLLIN|behind) != 0 {
 		s.ready = true
 	}
-	if what&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		s.hangup = true
+	if what&behind != 0 {
+		s.more = true
 	}
 	r.read()
 }
@@ -168,7 +168,7 @@ func (r *looped) wanted(s *side) bool {
 // readOnce reads a side once, and passes on what it brings.
 func (r *looped) readOnce(s *side) {
 	in := r.loop.scratch
-	n, err := readSocket(s.fd, in.buf)
+	n, err := receive(s.fd, in.buf)
 	switch {
 	case errors.Is(err, unix.EINTR):
 	case errors.Is(err, unix.EAGAIN):
@@ -177,9 +177,9 @@ func (r *looped) readOnce(s *side) {
 		s.ready = false
 		r.readEnd(s, err)
 	default:
-		// After a short read there is no more, unless the end has come already:
+		// After a short read there is no more, unless an event said so already:
 		// whatever comes later makes another event.
-		s.ready = n == len(in.buf) || s.hangup
+		s.ready = n == len(in.buf) || s.more
 		r.pass(s, in, n)
 	}
 }
@@ -206,6 +206,9 @@ func (r *looped) readEnd(s *side, err error) {
 	switch {
 	case s.which == Upstream && err == nil:
 		r.upstreamLost(upstreamEnded)
+		if s.ended && s.broken { // so nothing can go the other way
+			r.upstreamLost(upstreamBroken)
+		}
 	case s.which == Upstream:
 		r.upstreamLost(upstreamBroken)
 	case err == nil:
@@ -282,6 +285,6 @@ func (r *looped) writeFailed(s *side) {
 	case s.ended:
 		r.upstreamLost(upstreamBroken)
 	default:
-		s.ready, s.hangup = true, true
+		s.ready, s.more = true, true
 	}
 }

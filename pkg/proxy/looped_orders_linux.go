@@ -42,18 +42,20 @@ func (r *looped) obey(o Orders) {
 }
 
 // toClient sends the session's own answers, and the end of them all if end is
-// set, after what the client has to take before.
+// set now or was set before, after what the client has to take before.
 func (r *looped) toClient(end bool) {
 	s := &r.sides[Client]
+	r.endClient = r.endClient || end
 	if s.unsent == nil {
 		r.write(s, r.session.TakeReply())
 		r.flush = false
 	} else {
 		r.flush = true
 	}
-	if r.endClient = end && s.unsent != nil; r.endClient || !end || r.closed {
+	if !r.endClient || s.unsent != nil || r.closed {
 		return
 	}
+	r.endClient = false
 	unix.Shutdown(s.fd, unix.SHUT_WR) //nolint:errcheck // A broken connection shows when it is read.
 	r.obey(r.tell((*Session).ClientTold))
 }
@@ -111,9 +113,9 @@ func (r *looped) closeUpstream() {
 		return
 	}
 	s.forget()
-	r.loop.sides[s.fd] = nil
+	r.loop.remove(s)
 	closeSocket(s.fd, r.released)
-	s.fd, s.ready, r.released = -1, false, nil
+	s.fd, s.ready, s.broken, r.released = -1, false, false, nil
 }
 
 // close closes both connections. Nothing happens to the session any more.
@@ -130,9 +132,7 @@ func (r *looped) close() {
 	r.closeUpstream()
 	s := &r.sides[Client]
 	s.forget()
-	if s.fd < len(r.loop.sides) && r.loop.sides[s.fd] == s {
-		r.loop.sides[s.fd] = nil
-	}
+	r.loop.remove(s)
 	closeSocket(s.fd, nil)
 	r.ended()
 }

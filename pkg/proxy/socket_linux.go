@@ -39,7 +39,7 @@ func (s *side) forget() {
 // send writes as much as the socket takes.
 func send(fd int, b []byte) (n int, err error) {
 	for n < len(b) {
-		m, err := writeSocket(fd, b[n:])
+		m, err := transmit(fd, b[n:])
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
@@ -52,25 +52,28 @@ func send(fd int, b []byte) (n int, err error) {
 	return n, nil
 }
 
-// takeSocket takes the socket out of a connection, which is of no more use
-// then. It returns false, and leaves the connection, if there is none.
-func takeSocket(conn net.Conn) (fd int, ok bool) {
+// errNoSocket says that a connection is more than a socket.
+var errNoSocket = errors.New("it is no plain socket")
+
+// takeSocket takes the socket out of a connection, which is closed then. After an
+// error the connection is as it was.
+func takeSocket(conn net.Conn) (fd int, err error) {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
-		return -1, false
+		return -1, errNoSocket
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return -1, false
+		return -1, fmt.Errorf("use a connection's socket: %w", err)
 	}
 	// The runtime has registered the connection's own descriptor with its poller,
 	// and would be woken for every event. It forgets it when that is closed.
 	control := raw.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
 	if err := errors.Join(control, err); err != nil {
-		return -1, false
+		return -1, fmt.Errorf("duplicate a connection's descriptor: %w", err)
 	}
 	conn.Close()
-	return fd, true
+	return fd, nil
 }
 
 // detach takes the socket out of a connection that was dialed. Released is to be
@@ -79,13 +82,13 @@ func detach(conn net.Conn) (fd int, released func(), err error) {
 	if counted, ok := conn.(interface{ Detach() (net.Conn, func()) }); ok {
 		conn, released = counted.Detach()
 	}
-	fd, ok := takeSocket(conn)
-	if !ok {
+	fd, err = takeSocket(conn)
+	if err != nil {
 		conn.Close()
 		if released != nil {
 			released()
 		}
-		return -1, nil, fmt.Errorf("take the socket of a connection to %s: there is none", conn.RemoteAddr())
+		return -1, nil, fmt.Errorf("take over a connection to %s: %w", conn.RemoteAddr(), err)
 	}
 	return fd, released, nil
 }

@@ -20,18 +20,23 @@ func epollWait(epoll int, events *[maxEvents]unix.EpollEvent) int {
 	return int(n)
 }
 
-// readSocket reads from a socket that does not block. B must not be empty.
-func readSocket(fd int, b []byte) (int, error) {
-	n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+// recv and send are a twentieth cheaper than read and write, which pass through
+// the layer of files first.
+
+// receive reads from a socket. B must not be empty.
+func receive(fd int, b []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
 	return int(n), nil
 }
 
-// writeSocket writes to a socket that does not block. B must not be empty.
-func writeSocket(fd int, b []byte) (int, error) {
-	n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+// transmit writes to a socket. B must not be empty.
+func transmit(fd int, b []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
