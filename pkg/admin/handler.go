@@ -6,6 +6,10 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
 )
 
 // maxBody is the size that the body of a request may announce. No path wants
@@ -26,6 +30,7 @@ type handler struct {
 	opts      Options
 	endpoints []endpoint // in the order of the index
 	broadcast broadcast
+	bugs      bugs
 	ended     chan struct{} // closed by end
 }
 
@@ -202,8 +207,7 @@ func (h *handler) catch(w *answer, r *http.Request) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p) // how a handler asks for the connection to be closed
 	}
-	h.opts.Log.Error(fmt.Errorf("panic: %v", p), "BUG: an admin request failed",
-		"method", r.Method, "path", r.URL.Path, "stack", string(debug.Stack()))
+	h.bugs.log(h.opts.Log, fmt.Errorf("panic: %v", p), r, debug.Stack())
 	if w.begun {
 		// The client must not take half an answer for a whole one.
 		panic(http.ErrAbortHandler)
@@ -230,3 +234,35 @@ func (w *answer) Write(p []byte) (int, error) {
 // Unwrap lets profiles and streams set their deadlines, which are the
 // connection's.
 func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// bugLines is how many panics are logged in a minute.
+const bugLines = 5
+
+// bugs logs panics. Whoever can make one can make many, so in each minute only
+// the first few are logged, and of the others the number.
+type bugs struct {
+	mu         sync.Mutex // guards the fields below
+	since      time.Time  // when the minute began
+	lines      int
+	suppressed int64
+}
+
+func (b *bugs) log(log logr.Logger, err error, r *http.Request, stack []byte) {
+	b.mu.Lock()
+	if now := time.Now(); now.Sub(b.since) >= time.Minute {
+		b.since, b.lines = now, 0
+	}
+	tell := b.lines < bugLines
+	suppressed := b.suppressed
+	if tell {
+		b.lines++
+		b.suppressed = 0
+	} else {
+		b.suppressed++
+	}
+	b.mu.Unlock()
+	if tell {
+		log.Error(err, "BUG: an admin request failed",
+			"method", r.Method, "path", r.URL.Path, "suppressed", suppressed, "stack", string(stack))
+	}
+}

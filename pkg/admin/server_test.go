@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -41,6 +43,30 @@ func TestPanicInASourceIsAnAnswerOf500AndALogLine(t *testing.T) {
 		t.Errorf("want the panic and its stack in the log, got %q", log.lines)
 	}
 	wantJSON(t, s.do(t, "GET", "/health"), 200)
+}
+
+func TestAStormOfPanicsDoesNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(logLines)
+		o := fullOptions()
+		o.Log = log.logger()
+		o.Status = func() Status { panic("index out of range") }
+		h := newHandler(o)
+		ask := func(times int) {
+			for range times {
+				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/status", http.NoBody))
+			}
+		}
+		ask(100)
+		if n := len(log.lines); n != bugLines {
+			t.Errorf("got %d lines for 100 panics, want %d", n, bugLines)
+		}
+		time.Sleep(time.Minute)
+		ask(1)
+		if n := len(log.lines); n != bugLines+1 || !log.contains(`"suppressed"=95`) {
+			t.Errorf("got %q, want one line more, and that 95 were suppressed", log.lines)
+		}
+	})
 }
 
 func TestPanicInTheMiddleOfAnAnswerBreaksTheConnection(t *testing.T) {

@@ -197,8 +197,8 @@ func (l *Listener) handle(conn net.Conn) {
 		return
 	}
 	if s.MaxConnections > 0 && len(l.sessions) >= s.MaxConnections {
-		if l.full.now(l.options.Now()) {
-			l.options.Log.Info("connection limit reached, turning clients away", "limit", s.MaxConnections)
+		if left, now := l.full.now(l.options.Now()); now {
+			l.options.Log.Info("connection limit reached, turning clients away", "limit", s.MaxConnections, "suppressed", left)
 		}
 		l.running.Go(func() { l.turnAway(conn) })
 		l.mu.Unlock()
@@ -252,18 +252,9 @@ func (l *Listener) turnAway(conn net.Conn) {
 
 // trouble logs what a session suffers from, as it then befalls many.
 func (l *Listener) trouble(err error, msg string) {
-	if l.troubled.now(l.options.Now()) {
-		l.options.Log.Error(err, msg)
+	if left, now := l.troubled.now(l.options.Now()); now {
+		l.options.Log.Error(err, msg, "suppressed", left)
 	}
-}
-
-// seldom tells whether to do what is done at most once a minute. It is safe for
-// concurrent use.
-type seldom struct{ last atomic.Int64 }
-
-func (s *seldom) now(now time.Duration) bool {
-	last := s.last.Load()
-	return (last == 0 || int64(now)-last >= int64(time.Minute)) && s.last.CompareAndSwap(last, max(int64(now), 1))
 }
 
 func (l *Listener) observe(c Counts) { l.events.Observe(&Batch{Counts: c, At: l.options.Now()}) }

@@ -81,6 +81,7 @@ func (r *looped) dial(o Orders) {
 			closeSocket(fd, released)
 			return
 		}
+		r.cancel = nil
 		r.dialed(fd, link, released, err)
 		r.read()
 	})

@@ -54,7 +54,7 @@ type pairing struct {
 // minRing is the size of a new ring, keptRing that of the largest one that a
 // session keeps while nothing is outstanding.
 const (
-	minRing  = 16
+	minRing  = 4
 	keptRing = 1024
 )
 
