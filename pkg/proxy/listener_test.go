@@ -178,6 +178,19 @@ func upstreamServer(t testing.TB, network, address string, handle func(net.Conn)
 	return ln
 }
 
+// handedOver is an upstream whose connections the test plays itself.
+func handedOver(t testing.TB) (net.Listener, <-chan net.Conn) {
+	t.Helper()
+	connections := make(chan net.Conn)
+	return upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		select {
+		case connections <- conn:
+			<-t.Context().Done()
+		case <-t.Context().Done(): // A session that was losing its connection has dialed again.
+		}
+	}), connections
+}
+
 // acknowledge answers each REQ with an ACK of the same Seq and Data.
 func acknowledge(conn net.Conn) {
 	in, out := bufio.NewReader(conn), bufio.NewWriter(conn)
@@ -712,8 +725,7 @@ func testWhatAPeerDoesNotTakeAtOnceArrivesLater(t driven) {
 		return all
 	}
 	requests, answers := text("REQ"), text("ACK")
-	server := make(chan net.Conn)
-	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { server <- conn; <-t.Context().Done() })
+	up, server := handedOver(t)
 	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String())})
 	client := connect(t, address)
 	upstream := <-server
@@ -756,8 +768,7 @@ func TestAnUpstreamThatBreaksWhileItIsWrittenIsReplaced(t *testing.T) {
 }
 
 func testAnUpstreamThatBreaksWhileItIsWrittenIsReplaced(t driven) {
-	connections := make(chan net.Conn, 2)
-	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { connections <- conn; <-t.Context().Done() })
+	up, connections := handedOver(t)
 	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String()), Policy: Policy{Budget: time.Minute}})
 	client := connect(t, address)
 	var sending sync.WaitGroup

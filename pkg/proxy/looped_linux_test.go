@@ -86,8 +86,7 @@ func testASessionEndsWithAnUpstreamThatBreaksWhileItIsWritten(t driven) {
 // function is called that it returns.
 func (t driven) resetWhileWritten(p Policy) (seen *tally, leave func()) {
 	t.Helper()
-	connections := make(chan net.Conn, 1)
-	up := upstreamServer(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { connections <- conn; <-t.Context().Done() })
+	up, connections := handedOver(t)
 	_, seen, address := t.serve(Settings{Upstream: dialTo(up.Addr().String()), Policy: p})
 	client := connect(t, address)
 	var running sync.WaitGroup
