@@ -120,10 +120,24 @@ func (s *stage) whole(ctx context.Context, w workload, p *proxy, slice time.Dura
 	return t, err
 }
 
+// errTooEarly is a turn that ended before it was measured, because this program
+// had to wait for the processor for longer than the load had time to spare.
+var errTooEarly = errors.New("the load ended too early")
+
 // within measures in the midst of a turn, when all connections are there: to
 // open 10,000 of them takes longer than the turn. What the server wrote tells
 // the number of pairs.
 func (s *stage) within(ctx context.Context, w workload, p *proxy, slice time.Duration) (t taken, err error) {
+	for spare := lead; spare <= 16*lead; spare *= 4 {
+		if t, err = s.midst(ctx, w, p, slice, spare); !errors.Is(err, errTooEarly) {
+			break
+		}
+	}
+	return t, err
+}
+
+// midst is one attempt to do that, with some time to spare before and after.
+func (s *stage) midst(ctx context.Context, w workload, p *proxy, slice, lead time.Duration) (t taken, err error) {
 	client, stop, err := s.load(ctx, p.address, slice, w.load(lead+slice+lead))
 	if err != nil {
 		return t, err
@@ -148,7 +162,7 @@ func (s *stage) within(ctx context.Context, w workload, p *proxy, slice time.Dur
 	}
 	select {
 	case <-client.Ended():
-		return t, errors.New("the load ended too early")
+		return t, errTooEarly
 	default:
 	}
 	if err := t.await(client, w, p); err != nil {
