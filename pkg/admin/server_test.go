@@ -61,7 +61,7 @@ func TestAStormOfPanicsDoesNotFillTheLog(t *testing.T) {
 		if n := len(log.lines); n != bugLines {
 			t.Errorf("got %d lines for 100 panics, want %d", n, bugLines)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // virtual
 		ask(1)
 		if n := len(log.lines); n != bugLines+1 || !log.contains(`"suppressed"=95`) {
 			t.Errorf("got %q, want one line more, and that 95 were suppressed", log.lines)

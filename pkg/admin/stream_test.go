@@ -139,7 +139,7 @@ func TestManyViewersCostOneDocumentASecondAndNoneNothing(t *testing.T) {
 			b.leave(v)
 		}
 		before := made.Load()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // virtual
 		if after := made.Load(); before != 10 || after != before {
 			t.Errorf("%d documents were made for ten events, and then %d more for nobody", before, after-before)
 		}

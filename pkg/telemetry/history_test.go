@@ -30,7 +30,7 @@ func runHistory(t *testing.T) (*Registry, *History) {
 
 // seconds lets n seconds pass.
 func seconds(n int) {
-	time.Sleep(time.Duration(n) * time.Second)
+	time.Sleep(time.Duration(n) * time.Second) // virtual
 	synctest.Wait()
 }
 

@@ -187,7 +187,7 @@ func TestLimitedLogsTheFirstOfAStormAndCountsTheRest(t *testing.T) {
 		// expect compares what was logged since the last call, after some time.
 		expect := func(after time.Duration, wanted ...string) {
 			t.Helper()
-			time.Sleep(after)
+			time.Sleep(after) // virtual
 			synctest.Wait()
 			if len(lines) != len(wanted) {
 				t.Fatalf("got %d lines, want %d", len(lines), len(wanted))
@@ -213,7 +213,7 @@ func TestLimitedLogsTheFirstOfAStormAndCountsTheRest(t *testing.T) {
 		expect(time.Hour)
 		report("a", 6)
 		expect(0, `"listener":"a","number":6,"error"`)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // virtual
 	})
 }
 
@@ -224,11 +224,11 @@ func TestLimitedLeavesTheCallersSliceAlone(t *testing.T) {
 		values[0], values[1] = "listener", "a"
 		for range 3 {
 			limited.Error("a", nil, "x", values...)
-			time.Sleep(600 * time.Millisecond)
+			time.Sleep(600 * time.Millisecond) // virtual
 		}
 		if got := values[:4]; got[2] != nil || got[3] != nil {
 			t.Errorf("got %v", got)
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) // virtual
 	})
 }

@@ -327,7 +327,7 @@ func TestSettingsAndTapsChangeWhileSessionsRun(t *testing.T) {
 			if _, err := i.Tap(ctx, Filter{Match: regexp.MustCompile("nak")}); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // virtual
 			i.Recent()
 			i.Stats()
 			i.Exemplars()

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -63,25 +61,6 @@ func TestStatsAreAsTheyCame(t *testing.T) {
 	got, err := c.Stats(t.Context())
 	if err != nil || string(got) != line {
 		t.Errorf("got %q, %v; want %q", got, err, line)
-	}
-}
-
-func TestUnixSocketIsAskedLikeAPort(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("paths of Windows do not begin with /")
-	}
-	file := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(pieces(true, "{}\n"))
-	server.Listener.Close()
-	server.Listener = l
-	server.Start()
-	defer server.Close()
-	if got, err := clientFor(t, "unix:"+file).Stats(t.Context()); err != nil || string(got) != "{}\n" {
-		t.Errorf("got %q, %v", got, err)
 	}
 }
 
