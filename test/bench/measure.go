@@ -15,7 +15,7 @@ import (
 const (
 	// settle is how long a proxy may be busy with a turn after its last answer.
 	settle = 100 * time.Millisecond
-	// lead is how long an open loop runs before and after it is measured.
+	// lead is how long an open loop runs before and after it is measured, at least.
 	lead = 250 * time.Millisecond
 	// slack is how much longer than planned a load may take, with all that it
 	// takes to connect.
@@ -55,18 +55,34 @@ type Measurement struct {
 	Idle  *Idle   `json:"idle,omitempty"`
 }
 
+// errTooEarly is a turn that ended before it was measured, because this program
+// had to wait for the processor for longer than the load had time to spare.
+var errTooEarly = errors.New("the load ended too early")
+
 // turn lets a subject have one turn.
 func (s *stage) turn(ctx context.Context, w workload, p *proxy, slice time.Duration) (m Measurement, err error) {
+	for spare := lead; spare <= 16*lead; spare *= 4 {
+		if m, err = s.attempt(ctx, w, p, slice, spare); !errors.Is(err, errTooEarly) {
+			break
+		}
+	}
+	return m, err
+}
+
+// attempt is one attempt at a turn, of which an open loop has some time to spare
+// before and after it is measured.
+func (s *stage) attempt(ctx context.Context, w workload, p *proxy, slice, spare time.Duration) (m Measurement, err error) {
 	m = Measurement{Workload: w.name, Subject: p.name}
 	calls, err := p.readsAndWrites()
 	if err != nil {
 		return m, err
 	}
-	measure := s.whole
+	var t taken
 	if w.rate > 0 {
-		measure = s.within
+		t, err = s.within(ctx, w, p, slice, spare)
+	} else {
+		t, err = s.whole(ctx, w, p, slice)
 	}
-	t, err := measure(ctx, w, p, slice)
 	if err != nil {
 		return m, err
 	}
@@ -120,25 +136,11 @@ func (s *stage) whole(ctx context.Context, w workload, p *proxy, slice time.Dura
 	return t, err
 }
 
-// errTooEarly is a turn that ended before it was measured, because this program
-// had to wait for the processor for longer than the load had time to spare.
-var errTooEarly = errors.New("the load ended too early")
-
 // within measures in the midst of a turn, when all connections are there: to
 // open 10,000 of them takes longer than the turn. What the server wrote tells
 // the number of pairs.
-func (s *stage) within(ctx context.Context, w workload, p *proxy, slice time.Duration) (t taken, err error) {
-	for spare := lead; spare <= 16*lead; spare *= 4 {
-		if t, err = s.midst(ctx, w, p, slice, spare); !errors.Is(err, errTooEarly) {
-			break
-		}
-	}
-	return t, err
-}
-
-// midst is one attempt to do that, with some time to spare before and after.
-func (s *stage) midst(ctx context.Context, w workload, p *proxy, slice, lead time.Duration) (t taken, err error) {
-	client, stop, err := s.load(ctx, p.address, slice, w.load(lead+slice+lead))
+func (s *stage) within(ctx context.Context, w workload, p *proxy, slice, spare time.Duration) (t taken, err error) {
+	client, stop, err := s.load(ctx, p.address, slice, w.load(spare+slice+spare))
 	if err != nil {
 		return t, err
 	}
@@ -146,7 +148,7 @@ func (s *stage) midst(ctx context.Context, w workload, p *proxy, slice, lead tim
 	if err := s.awaitConnections(ctx, w.connections, client.Process); err != nil {
 		return t, err
 	}
-	if err := pause(ctx, lead); err != nil {
+	if err := pause(ctx, spare); err != nil {
 		return t, err
 	}
 	before, err := s.look(p)
